@@ -1,0 +1,48 @@
+"""Waiting until everything is as declared: ``--once``."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import click
+
+from controller.store import CONTAINER, SERVICE, Store
+
+# Whether the declaration has arrived is not a change of the store, so it is looked at so often, in seconds.
+_POLL = 0.05
+
+
+def unconverged(store: Store) -> list[str]:
+    """A line for each service or container that is not as declared, with the reason."""
+    lines = []
+    for service in store.list(SERVICE):
+        conditions = {condition.type: condition for condition in service.status.conditions}
+        ready, progressing = conditions.get("Ready"), conditions.get("Progressing")
+        if ready is None or progressing is None or service.status.observed_generation != service.metadata.generation:
+            lines.append(f"{service.metadata.name}: not looked at yet")
+        elif ready.status != "True":
+            lines.append(f"{service.metadata.name}: {ready.message}")
+        elif progressing.status != "False":
+            lines.append(f"{service.metadata.name}: {progressing.message}")
+    lines += [f"{c.metadata.name}: on its way out" for c in store.list(CONTAINER) if c.metadata.HasField("delete_time")]
+    return lines
+
+
+async def report_convergence(store: Store, declared: Callable[[], bool], timeout: float | None) -> int:
+    """Waits until all is converged and prints the outcome; 0, or 1 when ``timeout`` seconds passed before."""
+    changed = asyncio.Event()
+    for kind in (SERVICE, CONTAINER):
+        store.subscribe(kind, lambda _: changed.set())
+    try:
+        async with asyncio.timeout(timeout):
+            while not declared() or unconverged(store):
+                changed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), _POLL)
+    except TimeoutError:
+        for line in unconverged(store) or ["nothing was declared yet"]:
+            click.echo(f"not converged: {line}")
+        return 1
+    for service in store.list(SERVICE):
+        click.echo(f"service/{service.metadata.name} converged: {service.status.ready_replicas} ready")
+    return 0

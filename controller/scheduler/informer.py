@@ -1,0 +1,272 @@
+"""The informer: keeps the Container objects of the store equal to what the engine has.
+
+Events are hints, the list is the truth: an event only says which container to look at; every ``resync`` seconds all
+are listed, and what vanished without an event is noticed. While the engine does not answer, nothing is concluded.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+
+from controller.clock import Clock
+from controller.errors import ContainerGone, EngineError, EngineUnavailable, NotFound
+from controller.metrics import Metrics
+from controller.store import CONTAINER, Store
+from proto.dockrunner import v1 as pb
+
+from .engine import LABEL_UID, Engine, EngineEvent, Observed
+
+State = pb.ContainerStatus
+
+PING_INTERVAL = 5.0
+RETRY_MIN = 0.2
+RETRY_MAX = 5.0
+# So many containers are looked at one by one; for more a list is cheaper.
+INSPECTS = 4
+
+# What says nothing new about a container, or what only starts what another event ends.
+_IDLE_ACTIONS = frozenset(("subscribed", "create", "attach", "resize", "top", "copy", "export", "archive-path", "kill"))
+
+logger = logging.getLogger("dock_runner.informer")
+
+Adopt = Callable[[Observed], pb.Container | None]
+Listener = Callable[[], None]
+
+
+class Informer:
+    """Follows one engine.
+
+    ``adopt`` makes the Container object for what the engine has and the store has not, or says that it is not ours.
+    ``up`` is whether the engine answered last; ``reason`` why it does not. ``synced`` is set after the first list.
+    """
+
+    def __init__(
+        self, engine: Engine, store: Store, clock: Clock, metrics: Metrics, adopt: Adopt, *, resync: float = 30.0
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._adopt = adopt
+        self._resync = resync
+        self._hints: dict[str, None] = {}
+        self._hinted = asyncio.Event()
+        self._doubted = asyncio.Event()
+        self._restarts: dict[str, str] = {}
+        self._adopted: list[Callable[[pb.Container], None]] = []
+        self._recovered: list[Listener] = []
+        self.up = False
+        self.reason = "the engine was not asked yet"
+        self.synced = asyncio.Event()
+        metrics.engine_up.set(0)
+
+    def on_adopted(self, listener: Callable[[pb.Container], None]) -> None:
+        """Has ``listener`` called with each container object that was made from what the engine has."""
+        self._adopted.append(listener)
+
+    def on_recovered(self, listener: Listener) -> None:
+        """Has ``listener`` called whenever the engine answers again and has been listed."""
+        self._recovered.append(listener)
+
+    def restart_of(self, docker_id: str) -> str:
+        """The restart policy that the engine has for a container; empty when it was never looked at."""
+        return self._restarts.get(docker_id, "")
+
+    def doubt(self) -> None:
+        """Somebody got no answer from the engine: ask it now."""
+        self._doubted.set()
+
+    async def run(self) -> None:
+        """Follows the engine until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._follow()
+                failures = 0
+            except EngineError as error:
+                self._down(str(error))
+                failures += 1
+            else:
+                self._down("the stream of events ended")
+            await self._clock.sleep(min(RETRY_MIN * 2 ** min(failures, 10), RETRY_MAX))
+
+    async def observe(self, docker_id: str) -> None:
+        """Looks at one container now and writes what is seen.
+
+        Raises:
+            EngineError: it cannot be looked at; nothing was written.
+        """
+        try:
+            observed = await self._engine.inspect(docker_id)
+        except ContainerGone:
+            await self._engine.ping()
+            self._gone(docker_id)
+            return
+        await self._write(observed)
+
+    async def _follow(self) -> None:
+        """One subscription, from the list that it begins with until it breaks."""
+        await self._engine.ping()
+        async with aclosing(self._engine.events()) as events:
+            first = await anext(events, None)
+            if first is None:
+                return
+            await self.list()
+            self._restored()
+            tasks = [
+                asyncio.create_task(work, name=name)
+                for name, work in (
+                    ("events", self._read(events)),
+                    ("resync", self._relist()),
+                    ("ping", self._ping()),
+                    *((f"inspect-{n}", self._inspect()) for n in range(INSPECTS)),
+                )
+            ]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for task in done:
+                task.result()
+
+    async def _read(self, events: AsyncGenerator[EngineEvent, None]) -> None:
+        async for event in events:
+            self._metrics.engine_events.labels(event.action).inc()
+            if event.action not in _IDLE_ACTIONS:
+                self._hints[event.id] = None
+                self._hinted.set()
+
+    async def _inspect(self) -> None:
+        while True:
+            while not self._hints:
+                self._hinted.clear()
+                await self._hinted.wait()
+            docker_id = next(iter(self._hints))
+            del self._hints[docker_id]
+            try:
+                await self.observe(docker_id)
+            except EngineUnavailable:
+                raise
+            except EngineError as error:
+                logger.warning("container %.12s cannot be looked at: %s", docker_id, error)
+
+    async def _relist(self) -> None:
+        while True:
+            await self._clock.sleep(self._resync)
+            await self.list()
+
+    async def _ping(self) -> None:
+        while True:
+            pause = asyncio.ensure_future(self._clock.sleep(PING_INTERVAL))
+            doubt = asyncio.ensure_future(self._doubted.wait())
+            try:
+                await asyncio.wait([pause, doubt], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                pause.cancel()
+                doubt.cancel()
+            self._doubted.clear()
+            await self._engine.ping()
+
+    async def list(self) -> None:
+        """Compares everything that the engine has with the store.
+
+        Raises:
+            EngineError: it could not be listed; nothing was concluded.
+        """
+        known = {container.status.docker_id for container in self._store.list(CONTAINER)} - {""}
+        listed = await self._engine.list()
+        if vanished := known - {observed.id for observed in listed}:
+            await self._engine.ping()
+        for docker_id in vanished:
+            self._gone(docker_id)
+        look_at = [observed.id for observed in listed if self._differs(observed)]
+        for docker_id in look_at:
+            await self.observe(docker_id)
+        for docker_id in set(self._restarts) - {observed.id for observed in listed} - known:
+            del self._restarts[docker_id]
+
+    def _differs(self, observed: Observed) -> bool:
+        container = self._find(observed)
+        if container is None:
+            return self._adopt(observed) is not None
+        status = container.status
+        if status.state == State.STOPPING and observed.status.state == State.RUNNING:
+            return False
+        return (status.docker_id, status.state, status.health) != (
+            observed.id, observed.status.state, observed.status.health,
+        )  # fmt: skip
+
+    def _find(self, observed: Observed) -> pb.Container | None:
+        """The object of what was seen: by id, or by uid while the id is not known yet."""
+        for container in self._store.list(CONTAINER, index="docker_id", value=observed.id):
+            return container
+        for container in self._store.list(CONTAINER, index="uid", value=observed.labels.get(LABEL_UID, "")):
+            if container.metadata.name == observed.name and not container.status.docker_id:
+                return container
+        return None
+
+    async def _write(self, observed: Observed) -> None:
+        self._restarts[observed.id] = observed.restart
+        container = self._find(observed)
+        if container is None:
+            self._take_in(observed)
+            return
+        ended = observed.status.state == State.EXITED
+        if ended and container.status.state != State.EXITED:
+            # A daemon that is shutting down stops its containers and will start them again: it takes no new calls.
+            await self._engine.ping()
+        status = pb.ContainerStatus()
+        status.CopyFrom(observed.status)
+        status.ready = status.state == State.RUNNING and status.health in (pb.Health.NONE, pb.Health.HEALTHY)
+
+        def edit(edited: pb.Container) -> None:
+            if edited.status.state == State.STOPPING and not ended:
+                return
+            if status.state == State.CREATED and not status.message:
+                status.message = edited.status.message
+            edited.status.CopyFrom(status)
+
+        with suppress(NotFound):
+            self._store.update_status(CONTAINER, container.metadata.name, edit, uid=container.metadata.uid)
+
+    def _take_in(self, observed: Observed) -> None:
+        container = self._adopt(observed)
+        if container is None or self._store.find(CONTAINER, container.metadata.name) is not None:
+            return
+        status = container.status
+        status.ready = status.state == State.RUNNING and status.health in (pb.Health.NONE, pb.Health.HEALTHY)
+        for listener in self._adopted:
+            listener(self._store.create(CONTAINER, container))
+
+    def _gone(self, docker_id: str) -> None:
+        """The engine does not have it any more."""
+        self._restarts.pop(docker_id, None)
+
+        def edit(edited: pb.Container) -> None:
+            status = edited.status
+            if status.state != State.EXITED:
+                status.ClearField("exit_code")
+                status.finished_at.FromDatetime(self._clock.now())
+            status.state, status.docker_id, status.ready = State.EXITED, "", False
+            status.message = "gone from the engine"
+            del status.ports[:]
+
+        for container in self._store.list(CONTAINER, index="docker_id", value=docker_id):
+            self._store.update_status(CONTAINER, container.metadata.name, edit)
+
+    def _restored(self) -> None:
+        self.up, self.reason = True, ""
+        self._metrics.engine_up.set(1)
+        self.synced.set()
+        logger.info("the engine answers")
+        for listener in self._recovered:
+            listener()
+
+    def _down(self, reason: str) -> None:
+        if self.up or not self.synced.is_set():
+            logger.warning("the engine does not answer, nothing is decided until it does: %s", reason)
+        self.up, self.reason = False, reason
+        self._metrics.engine_up.set(0)

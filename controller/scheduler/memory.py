@@ -1,0 +1,187 @@
+"""The memory engine: simulates containers in process, for a look around without Docker, for tests and for scale."""
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+from controller.clock import Clock
+from controller.errors import ContainerGone, EngineUnavailable, ImageMissing
+from proto.dockrunner import v1 as pb
+
+from .engine import CreateRequest, EngineEvent, Observed, Progress
+
+State = pb.ContainerStatus
+
+# Exit codes of a process that a signal ended: 128 and the signal's number.
+KILLED = 137
+STOPPED = 143
+
+
+@dataclass
+class _Container:
+    """One simulated container."""
+
+    id: str
+    request: CreateRequest
+    restart: str
+    status: pb.ContainerStatus = field(default_factory=pb.ContainerStatus)
+
+
+class MemoryEngine:
+    """Containers that only seem to run.
+
+    Every image is there. What people do to containers in Docker can be done here: :meth:`kill`, :meth:`crash`,
+    :meth:`discard`, and :meth:`go_away` for the engine itself.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._containers: dict[str, _Container] = {}
+        self._serial = itertools.count(1)
+        self._subscribers: set[asyncio.Queue[EngineEvent | None]] = set()
+        self._away = False
+        self._missing: set[str] = set()
+
+    # The port.
+
+    async def ping(self) -> None:
+        self._answer()
+
+    async def list(self) -> Sequence[Observed]:
+        self._answer()
+        return [self._observed(container, inspected=False) for container in self._containers.values()]
+
+    async def inspect(self, container_id: str) -> Observed:
+        return self._observed(self._get(container_id), inspected=True)
+
+    async def pull(self, image: str, progress: Progress) -> None:
+        self._answer()
+        progress("simulated")
+        self._missing.discard(image)
+
+    async def ensure_network(self, name: str) -> None:  # noqa: ARG002  # nothing to simulate
+        self._answer()
+
+    async def create(self, request: CreateRequest) -> str:
+        self._answer()
+        if request.template.image in self._missing:
+            raise ImageMissing(f"no such image: {request.template.image}")
+        for container in self._containers.values():
+            if container.request.uid == request.uid:
+                return container.id
+        docker_id = hashlib.sha256(f"{request.uid}/{next(self._serial)}".encode()).hexdigest()
+        container = self._containers[docker_id] = _Container(docker_id, request, request.restart)
+        container.status.state = State.CREATED
+        container.status.docker_id = docker_id
+        container.status.image_id = "sha256:" + hashlib.sha256(request.template.image.encode()).hexdigest()
+        container.status.ports.extend(request.template.ports)
+        self._emit("create", container)
+        return docker_id
+
+    async def start(self, container_id: str) -> None:
+        container = self._get(container_id)
+        if container.status.state != State.RUNNING:
+            container.status.state = State.RUNNING
+            container.status.started_at.FromDatetime(self._clock.now())
+            self._emit("start", container)
+
+    async def update(self, container_id: str, restart: str) -> None:
+        self._get(container_id).restart = restart
+
+    async def stop(self, container_id: str, grace: float) -> None:  # noqa: ARG002  # simulated processes obey at once
+        self._end(self._get(container_id), STOPPED)
+
+    async def remove(self, container_id: str) -> None:
+        self._answer()
+        if (container := self._containers.pop(container_id, None)) is not None:
+            self._emit("destroy", container)
+
+    async def events(self) -> AsyncGenerator[EngineEvent, None]:
+        self._answer()
+        queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
+        self._subscribers.add(queue)
+        try:
+            yield EngineEvent("subscribed", "")
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._subscribers.discard(queue)
+
+    async def close(self) -> None:
+        self._end_streams()
+
+    # What else happens to containers.
+
+    def kill(self, container_id: str) -> None:
+        """As ``docker kill``: Docker's restart policy leaves it alone."""
+        self._end(self._get(container_id), KILLED)
+
+    def crash(self, container_id: str, exit_code: int = 1) -> None:
+        """The process ends by itself; brought back when the restart policy says so."""
+        container = self._get(container_id)
+        self._end(container, exit_code)
+        if container.restart in ("always", "unless-stopped") or (
+            container.restart.startswith("on-failure") and exit_code != 0
+        ):
+            container.status.restart_count += 1
+            container.status.state = State.RUNNING
+            container.status.started_at.FromDatetime(self._clock.now())
+            self._emit("start", container)
+
+    def discard(self, container_id: str) -> None:
+        """As ``docker rm -f``."""
+        container = self._get(container_id)
+        self._end(container, KILLED)
+        del self._containers[container_id]
+        self._emit("destroy", container)
+
+    def lose_image(self, image: str) -> None:
+        """The image is not there until it is pulled."""
+        self._missing.add(image)
+
+    def go_away(self) -> None:
+        """The engine no longer answers; its containers go on."""
+        self._away = True
+        self._end_streams()
+
+    def come_back(self) -> None:
+        """The engine answers again."""
+        self._away = False
+
+    # Inside.
+
+    def _answer(self) -> None:
+        if self._away:
+            raise EngineUnavailable("the simulated engine is away")
+
+    def _get(self, container_id: str) -> _Container:
+        self._answer()
+        try:
+            return self._containers[container_id]
+        except KeyError:
+            raise ContainerGone(f"no such container: {container_id:.12}") from None
+
+    def _end(self, container: _Container, exit_code: int) -> None:
+        if container.status.state not in (State.RUNNING, State.PAUSED):
+            return
+        container.status.state = State.EXITED
+        container.status.exit_code = exit_code
+        container.status.finished_at.FromDatetime(self._clock.now())
+        self._emit("die", container)
+
+    def _observed(self, container: _Container, *, inspected: bool) -> Observed:
+        status = pb.ContainerStatus()
+        status.CopyFrom(container.status)
+        request = container.request
+        return Observed(container.id, request.name, request.labels, status, inspected, container.restart)
+
+    def _emit(self, action: str, container: _Container) -> None:
+        event = EngineEvent(action, container.id, container.request.labels)
+        for queue in self._subscribers:
+            queue.put_nowait(event)
+
+    def _end_streams(self) -> None:
+        for queue in self._subscribers:
+            queue.put_nowait(None)

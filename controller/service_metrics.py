@@ -1,0 +1,79 @@
+"""Keeps the metrics of services and containers true to the store."""
+
+from functools import partial
+
+from controller.clock import Clock
+from controller.metrics import Metrics
+from controller.store import CONTAINER, KINDS, SERVICE, Change, Store
+from proto.dockrunner import v1 as pb
+
+_STATUSES = ("True", "False", "Unknown")
+
+
+class ServiceMetrics:
+    """Follows every change; series of a service that is gone go away."""
+
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._was_ready: set[str] = set()
+        self._lost: dict[str, dict[int, float]] = {}
+        for kind in KINDS:
+            metrics.store_objects.labels(kind.name).set_function(partial(store.count, kind))
+            metrics.watchers.labels(kind.name).set_function(partial(store.watchers, kind))
+        store.subscribe(SERVICE, self._service)
+        store.subscribe(CONTAINER, self._container)
+
+    def _service(self, change: Change[pb.Service]) -> None:
+        old, new = change.old, change.new
+        if new is None:
+            return
+        name, metrics = new.metadata.name, self._metrics
+        if old is not None and (change.type == pb.DELETED or _info(old) != _info(new)):
+            metrics.service_info.remove(*_info(old))
+        if change.type == pb.DELETED:
+            self._lost.pop(name, None)
+            for metric in (
+                metrics.replicas_desired,
+                metrics.replicas_ready,
+                metrics.replicas_updated,
+                metrics.restarts,
+            ):
+                metric.remove(name)
+            metrics.service_condition.remove_by_labels({"service": name})
+            return
+        metrics.service_info.labels(*_info(new)).set(1)
+        metrics.replicas_desired.labels(name).set(new.spec.replicas)
+        metrics.replicas_ready.labels(name).set(new.status.ready_replicas)
+        metrics.replicas_updated.labels(name).set(new.status.updated_replicas)
+        before = old.status.restarts if old is not None else 0
+        metrics.restarts.labels(name).inc(max(0, new.status.restarts - before))
+        for condition in new.status.conditions:
+            for status in _STATUSES:
+                metrics.service_condition.labels(name, condition.type, status).set(condition.status == status)
+
+    def _container(self, change: Change[pb.Container]) -> None:
+        old, new = change.old, change.new
+        if new is None:
+            return
+        uid = new.metadata.uid
+        if change.type == pb.DELETED:
+            self._was_ready.discard(uid)
+        elif new.status.ready and (old is None or not old.status.ready):
+            self._became_ready(new, found=old is None)
+        elif old is not None and old.status.ready and not new.status.ready and not new.metadata.HasField("delete_time"):
+            self._lost.setdefault(new.spec.service, {}).setdefault(new.spec.slot, self._clock.monotonic())
+
+    def _became_ready(self, container: pb.Container, *, found: bool) -> None:
+        uid = container.metadata.uid
+        if uid not in self._was_ready and not found:
+            wanted = container.metadata.create_time.ToNanoseconds() / 1e9
+            self._metrics.container_ready.observe(max(0.0, self._clock.now().timestamp() - wanted))
+        self._was_ready.add(uid)
+        lost = self._lost.get(container.spec.service, {}).pop(container.spec.slot, None)
+        if lost is not None:
+            self._metrics.repair.observe(self._clock.monotonic() - lost)
+
+
+def _info(service: pb.Service) -> tuple[str, str, str]:
+    return service.metadata.name, service.spec.image, service.status.revision

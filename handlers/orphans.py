@@ -1,0 +1,39 @@
+"""Containers of ours whose service is unknown: whether they go or stay.
+
+The engine still has what an earlier run of the program made. When nobody declares its service any more, that may be
+because it was taken out of the file meanwhile, or because whoever declared it has not come back yet. So an orphan is
+removed only once its own manager has declared its complete set without it; until then it is left running.
+"""
+
+import logging
+
+from controller.store import CONTAINER, SERVICE, WARNING, Recorder, Store, reference
+from proto.dockrunner import v1 as pb
+
+logger = logging.getLogger("dock_runner.orphans")
+
+
+class Orphans:
+    """Judges orphans; remembers which managers have declared their complete set in this run."""
+
+    def __init__(self, store: Store, recorder: Recorder) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._complete: set[str] = set()
+
+    def declared(self, manager: str) -> None:
+        """The manager's complete set is in the store: its orphans go now."""
+        self._complete.add(manager)
+        for container in self._store.list(CONTAINER):
+            self.judge(container)
+
+    def judge(self, container: pb.Container) -> bool:
+        """Whether the container is an orphan; one that may go is marked for deletion."""
+        if self._store.find(SERVICE, container.spec.service) is not None:
+            return False
+        if container.metadata.manager in self._complete:
+            self._store.delete(CONTAINER, container.metadata.name)
+        else:
+            text = f"service {container.spec.service} is not declared by anyone; left running"
+            self._recorder.record("orphans", reference(container), WARNING, "Orphan", text)
+        return True

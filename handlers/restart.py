@@ -1,0 +1,42 @@
+"""Restart policies: what ``ServiceSpec.restart`` says about a container that has ended."""
+
+import re
+from dataclasses import dataclass
+
+from proto.dockrunner import v1 as pb
+
+POLICIES = ("always", "unless-stopped", "on-failure", "no")
+_POLICY = re.compile(r"(?P<name>always|unless-stopped|no|on-failure)(?::(?P<limit>[0-9]{1,9}))?")
+
+
+@dataclass(frozen=True)
+class RestartPolicy:
+    """``limit``: how often Docker restarts a failing process; 0: without end."""
+
+    name: str
+    limit: int = 0
+
+    def completes(self, status: pb.ContainerStatus) -> bool:
+        """Whether a container that ended with ``status`` has done its work and is not to be replaced.
+
+        One that is gone from Docker without having ended was taken away by hand, and is to be replaced always.
+        """
+        if not status.HasField("exit_code"):
+            return False
+        if self.name == "no":
+            return True
+        if self.name != "on-failure":
+            return False
+        return status.exit_code == 0 or 0 < self.limit <= status.restart_count
+
+
+def parse_restart(text: str) -> RestartPolicy:
+    """The policy that a text such as ``on-failure:3`` names.
+
+    Raises:
+        ValueError: it names none; the message says which there are.
+    """
+    match = _POLICY.fullmatch(text)
+    if match is None or (match["limit"] and match["name"] != "on-failure"):
+        raise ValueError(f"{text!r} is not one of always, unless-stopped, on-failure, on-failure:N, no")
+    return RestartPolicy(match["name"], int(match["limit"] or 0))

@@ -1,0 +1,54 @@
+"""The revision of a service: what can only change with a new container, as a short hash."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from controller.framework.cause import differences
+from proto.dockrunner import v1 as pb
+
+# Part of every revision. Whoever changes what is hashed, or how, raises it and keeps the old way beside the new one,
+# so that an upgrade recreates no container.
+VERSION = 1
+
+# Everything else of a spec changes in place.
+FIELDS = (
+    "image", "command", "entrypoint", "environment", "ports", "labels", "user", "working_dir", "stop_signal",
+    "stop_grace_period", "networks", "volumes",
+)  # fmt: skip
+
+
+def template_of(spec: pb.ServiceSpec) -> pb.ServiceSpec:
+    """The part of a spec that a container is made from."""
+    template = pb.ServiceSpec()
+    FieldMask(paths=FIELDS).MergeMessage(spec, template)
+    return template
+
+
+def revision_of(spec: pb.ServiceSpec) -> str:
+    """The hash, such as ``1-9f86d081884c``. Fields that are not set do not enter it, so new ones may be added."""
+    content = json_format.MessageToDict(template_of(spec), preserving_proto_field_name=True)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"{VERSION}-{digest[:12]}"
+
+
+def describe_difference(old: pb.ServiceSpec, new: pb.ServiceSpec) -> str:
+    """What differs between two templates, for people: ``image nginx:1.27 → nginx:1.29``; values of env never show."""
+    parts = []
+    for difference in differences(template_of(old), template_of(new)):
+        path = ".".join(difference.path)
+        if difference.path[0] in ("image", "user", "working_dir", "stop_signal"):
+            parts.append(f"{path} {difference.old or '(none)'} → {difference.new or '(none)'}")
+        else:
+            parts.append(f"{path} changed")
+    return _shorten(parts)
+
+
+def _shorten(parts: Sequence[Any], limit: int = 4) -> str:
+    if len(parts) > limit:
+        return ", ".join(parts[:limit]) + f" and {len(parts) - limit} more"
+    return ", ".join(parts)

@@ -1,0 +1,72 @@
+"""The story of a service: plan, carry out, say how far it is."""
+
+from typing import Any
+
+from controller import Result, on
+from controller.store import CONTAINER, NORMAL, SERVICE, Recorder, Store, reference
+from proto.dockrunner import v1 as pb
+
+from .instance import Instance
+from .planner import Amend, Create, Delete, Operation, plan
+from .status import status_of
+
+SOURCE = "service-controller"
+
+
+@on.reconcile("Service")
+async def converge(body: pb.Service, store: Store, now: Any, instance: Instance, recorder: Recorder) -> Result | None:
+    """Makes and marks container objects until they are what the service wants."""
+    if body.metadata.HasField("delete_time"):
+        return None
+    containers = store.list(CONTAINER, index="service", value=body.metadata.name)
+    planned = plan(body, containers, now)
+    write_status(store, body, status_of(body, containers, planned, now))
+    for operation in planned.operations:
+        carry_out(operation, body, store, instance)
+        tell(operation, body, recorder)
+    return Result(requeue_after=planned.look_again.total_seconds()) if planned.look_again else None
+
+
+@on.delete("Service")
+async def take_down(body: pb.Service, store: Store, now: Any) -> Result:
+    """Marks all containers for deletion, and is done when they are gone."""
+    containers = store.list(CONTAINER, index="service", value=body.metadata.name)
+    write_status(store, body, status_of(body, containers, plan(body, containers, now), now))
+    for container in containers:
+        store.delete(CONTAINER, container.metadata.name)
+    return Result(done=not store.list(CONTAINER, index="service", value=body.metadata.name))
+
+
+def carry_out(operation: Operation, service: pb.Service, store: Store, instance: Instance) -> None:
+    """Writes one step of the plan to the store; the container controller does the rest."""
+    match operation:
+        case Create():
+            store.create(CONTAINER, instance.container(service, operation))
+        case Delete(container=container):
+            store.delete(CONTAINER, container.metadata.name, uid=container.metadata.uid)
+        case Amend(container=container, restart=restart):
+
+            def amend(edited: pb.Container) -> None:
+                edited.spec.restart = restart
+
+            store.update(CONTAINER, container.metadata.name, amend, uid=container.metadata.uid)
+
+
+def tell(operation: Operation, service: pb.Service, recorder: Recorder) -> None:
+    """Says in an event what is done, and why."""
+    match operation:
+        case Create(slot=slot, cause=cause):
+            recorder.record(SOURCE, reference(service), NORMAL, "Creating", f"container for slot {slot}: {cause}")
+        case Delete(container=container, cause=cause):
+            recorder.record(SOURCE, reference(service), NORMAL, "Deleting", f"{container.metadata.name}: {cause}")
+        case Amend(container=container, cause=cause):
+            recorder.record(SOURCE, reference(service), NORMAL, "Updating", f"{container.metadata.name}: {cause}")
+
+
+def write_status(store: Store, service: pb.Service, status: pb.ServiceStatus) -> None:
+    """Writes the status; one that is the same makes no version."""
+
+    def edit(edited: pb.Service) -> None:
+        edited.status.CopyFrom(status)
+
+    store.update_status(SERVICE, service.metadata.name, edit, uid=service.metadata.uid)

@@ -1,0 +1,127 @@
+"""The status of a service: counts and conditions out of its containers and its plan. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from proto.dockrunner import v1 as pb
+
+from .planner import Plan, completed, describe_end
+
+READY, PROGRESSING, DEGRADED = "Ready", "Progressing", "Degraded"
+
+State = pb.ContainerStatus
+
+
+def status_of(service: pb.Service, containers: Sequence[pb.Container], plan: Plan, now: datetime) -> pb.ServiceStatus:
+    """The status to be written, given what is there before the plan is carried out."""
+    staying = [container for container in containers if not container.metadata.HasField("delete_time")]
+    living = [container for container in staying if container.status.state != State.EXITED]
+    ready = [container for container in living if container.status.ready]
+    done = [container for container in staying if completed(container, service.spec)]
+    updated = [container for container in living if container.spec.revision == plan.revision]
+    status = pb.ServiceStatus(
+        observed_generation=service.metadata.generation,
+        replicas=len(living),
+        updated_replicas=len(updated),
+        ready_replicas=len(ready),
+        available_replicas=len(ready),
+        restarts=_restarts(staying),
+        revision=plan.revision,
+    )
+    settled = not plan.operations and plan.look_again is None and len(staying) == len(containers)
+    ready_updated = sum(1 for container in updated if container.status.ready)
+    conditions = [
+        _ready(service, ready, done, staying),
+        _progressing(service, settled, ready_updated + len(done), plan),
+        _degraded(service, staying, done),
+    ]
+    for condition in conditions:
+        _stamp(condition, service, now)
+    status.conditions.extend(conditions)
+    if plan.outdated and len(updated) < len(living):
+        status.rollout.CopyFrom(_rollout(service.status, plan, now))
+    return status
+
+
+def _ready(
+    service: pb.Service, ready: Sequence[pb.Container], done: Sequence[pb.Container], staying: Sequence[pb.Container]
+) -> pb.Condition:
+    wanted = service.spec.replicas
+    if service.metadata.HasField("delete_time"):
+        return pb.Condition(type=READY, status="False", reason="Deleting", message="being deleted")
+    if done and len(ready) + len(done) >= wanted:
+        message = f"{len(done)} of {wanted} completed"
+        return pb.Condition(type=READY, status="True", reason="Completed", message=message)
+    if len(ready) >= wanted:
+        return pb.Condition(
+            type=READY, status="True", reason="ReplicasReady", message=f"{len(ready)} of {wanted} ready"
+        )
+    reasons = "; ".join(_trouble(staying, service.spec)[:3])
+    message = f"{len(ready)} of {wanted} ready" + (f": {reasons}" if reasons else "")
+    return pb.Condition(type=READY, status="False", reason="ReplicasNotReady", message=message)
+
+
+def _progressing(service: pb.Service, settled: bool, serving: int, plan: Plan) -> pb.Condition:
+    wanted = service.spec.replicas
+    if service.metadata.HasField("delete_time"):
+        return pb.Condition(type=PROGRESSING, status="True", reason="Deleting", message="its containers are going")
+    if settled and serving >= wanted:
+        return pb.Condition(type=PROGRESSING, status="False", reason="Converged", message="runs as declared")
+    if plan.outdated:
+        message = f"{wanted - plan.outdated} of {wanted} updated to revision {plan.revision}"
+        return pb.Condition(type=PROGRESSING, status="True", reason="RollingOut", message=message)
+    return pb.Condition(type=PROGRESSING, status="True", reason="Reconciling", message=f"{serving} of {wanted} ready")
+
+
+def _degraded(service: pb.Service, staying: Sequence[pb.Container], done: Sequence[pb.Container]) -> pb.Condition:
+    failed = [container for container in done if container.status.exit_code != 0]
+    trouble = _trouble(staying, service.spec)
+    if failed:
+        message = "; ".join(f"{c.metadata.name}: {describe_end(c.status)}" for c in failed[:3])
+        return pb.Condition(type=DEGRADED, status="True", reason="Failed", message=message)
+    if trouble:
+        return pb.Condition(type=DEGRADED, status="True", reason="ContainerFailing", message="; ".join(trouble[:3]))
+    return pb.Condition(type=DEGRADED, status="False", reason="AsExpected", message="no container has trouble")
+
+
+def _trouble(staying: Sequence[pb.Container], spec: pb.ServiceSpec) -> list[str]:
+    """A line for each container that cannot run, or that Docker restarts again and again."""
+    lines = []
+    for container in staying:
+        status, name = container.status, container.metadata.name
+        if status.state == State.RESTARTING:
+            lines.append(f"{name}: {describe_end(status)}, restarting")
+        elif status.message and not status.ready and not completed(container, spec):
+            lines.append(f"{name}: {status.message}")
+        elif status.state == State.PAUSED:
+            lines.append(f"{name}: paused")
+    return lines
+
+
+def _restarts(staying: Sequence[pb.Container]) -> int:
+    per_slot: dict[int, int] = {}
+    for container in staying:
+        count = container.spec.restarts + container.status.restart_count
+        per_slot[container.spec.slot] = max(count, per_slot.get(container.spec.slot, 0))
+    return sum(per_slot.values())
+
+
+def _stamp(condition: pb.Condition, service: pb.Service, now: datetime) -> None:
+    """Keeps the transition time of a status that did not flip."""
+    condition.observed_generation = service.metadata.generation
+    for known in service.status.conditions:
+        if known.type == condition.type and known.status == condition.status:
+            condition.last_transition_time.CopyFrom(known.last_transition_time)
+            return
+    condition.last_transition_time.FromDatetime(now)
+
+
+def _rollout(status: pb.ServiceStatus, plan: Plan, now: datetime) -> pb.Rollout:
+    rollout = pb.Rollout(revision=plan.revision, order=plan.order, reason=plan.order_reason)
+    if status.rollout.revision == plan.revision:
+        rollout.start_time.CopyFrom(status.rollout.start_time)
+        if not plan.order_reason:
+            rollout.order, rollout.reason = status.rollout.order, status.rollout.reason
+    else:
+        rollout.start_time.FromDatetime(now)
+    return rollout
