@@ -1,0 +1,248 @@
+"""What runs becomes and stays what is declared: the whole loop against the memory engine, in moved time."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from controller.scheduler import EngineEvent
+from controller.store import CONTAINER, SERVICE
+from tests.clock import ManualClock
+from tests.cluster import Cluster, CountingEngine, State, cluster
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def engine(clock: ManualClock) -> CountingEngine:
+    return CountingEngine(clock)
+
+
+@pytest.fixture
+async def world(engine: CountingEngine, clock: ManualClock) -> AsyncIterator[Cluster]:
+    async with cluster(engine, clock) as made:
+        yield made
+
+
+async def test_a_declared_service_runs(world: Cluster) -> None:
+    world.declare("web", replicas=3)
+    await world.settle()
+    assert len(world.running()) == 3
+    assert world.condition("Ready").status == "True"
+    assert world.condition("Progressing").reason == "Converged"
+
+
+async def test_a_converged_service_calls_nothing_and_writes_nothing(world: Cluster) -> None:
+    world.declare("web", replicas=3)
+    await world.settle(40)
+    world.engine.calls.clear()
+    version = world.store.version
+    world.operator.services.resync()
+    world.operator.containers.resync()
+    await world.settle(60)
+    assert world.store.version == version
+    assert world.engine.calls == {"list": 2}
+
+
+async def test_scaling_down_to_zero_and_deleting_leave_nothing(world: Cluster) -> None:
+    world.declare("web", replicas=2)
+    await world.settle()
+    world.declare("web", replicas=0)
+    await world.settle()
+    assert await world.engine.list() == []
+    world.store.delete(SERVICE, "web")
+    await world.settle()
+    assert world.store.find(SERVICE, "web") is None
+
+
+async def test_a_service_stays_until_its_containers_are_gone(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    world.engine.go_away()
+    await world.settle()
+    world.store.delete(SERVICE, "web")
+    await world.settle()
+    assert world.store.get(SERVICE, "web").metadata.HasField("delete_time")
+    assert world.condition("Ready").reason == "Deleting"
+    world.engine.come_back()
+    await world.settle(10)
+    assert world.store.find(SERVICE, "web") is None
+    assert await world.engine.list() == []
+
+
+async def test_a_new_image_replaces_every_container_and_keeps_its_slot(world: Cluster) -> None:
+    world.declare("web", "web:1", replicas=3)
+    await world.settle()
+    before = world.running()
+    world.declare("web", "web:2", replicas=3)
+    await world.settle()
+    assert not set(before) & set(world.running())
+    assert [it.spec.slot for it in world.containers()] == [1, 2, 3]
+    assert len(await world.engine.list()) == 3
+
+
+async def test_replicas_and_restart_policy_change_without_a_new_container(world: Cluster) -> None:
+    world.declare("web", replicas=2)
+    await world.settle()
+    before = world.running()
+    world.declare("web", replicas=3, restart="unless-stopped")
+    await world.settle()
+    assert world.running()[:2] == before
+    assert {(await world.engine.inspect(it)).restart for it in world.running()} == {"unless-stopped"}
+
+
+@pytest.mark.parametrize("harm", ["kill", "discard"])
+async def test_a_container_that_was_taken_away_is_replaced(world: Cluster, harm: str) -> None:
+    world.declare("web", replicas=2)
+    await world.settle()
+    first, second = world.running()
+    getattr(world.engine, harm)(first)
+    await world.settle()
+    assert first not in world.running()
+    assert second in world.running()
+    assert len(await world.engine.list()) == 2
+    assert world.store.get(SERVICE, "web").status.restarts == 1
+
+
+async def test_a_crash_is_left_to_the_engine_and_counted(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    before = world.running()
+    world.engine.crash(before[0])
+    await world.settle()
+    assert world.running() == before
+    assert world.store.get(SERVICE, "web").status.restarts == 1
+
+
+async def test_what_vanishes_without_an_event_is_noticed_by_the_list(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    (before,) = world.running()
+    subscribers, world.engine._subscribers = world.engine._subscribers, set()
+    world.engine.discard(before)
+    world.engine._subscribers = subscribers
+    await world.settle(5)
+    assert world.running() == [before], "nobody could know yet"
+    await world.settle(30)
+    assert len(world.running()) == 1
+    assert world.running() != [before]
+
+
+async def test_an_engine_that_is_away_freezes_decisions(world: Cluster) -> None:
+    world.declare("web", replicas=2)
+    await world.settle()
+    before = world.running()
+    world.engine.go_away()
+    await world.settle(120)
+    assert not world.informer.up
+    assert world.running() == before, "unknown is not gone"
+    world.declare("web", replicas=3)
+    await world.settle(120)
+    assert world.engine.calls["create"] == 2
+    world.engine.come_back()
+    await world.settle(10)
+    assert world.running()[:2] == before
+    assert len(world.running()) == 3
+
+
+async def test_a_stream_of_events_that_ends_is_taken_up_again(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    (before,) = world.running()
+    world.engine._end_streams()
+    world.engine.discard(before)
+    await world.settle(10)
+    assert world.informer.up
+    assert len(world.running()) == 1
+
+
+async def test_events_about_nothing_change_nothing(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    version = world.store.version
+    for it in world.running():
+        world.engine.say(EngineEvent("die", it))
+    world.engine.say(EngineEvent("die", "f" * 64))
+    await world.settle()
+    assert world.store.version == version
+
+
+async def test_another_run_of_the_program_adopts_what_runs(engine: CountingEngine, clock: ManualClock) -> None:
+    async with cluster(engine, clock) as first:
+        first.declare("web", replicas=3)
+        await first.settle()
+        before = first.running()
+    engine.calls.clear()
+    async with cluster(engine, clock) as second:
+        assert second.running() == before
+        second.declare("web", replicas=3)
+        await second.settle()
+        assert second.running() == before
+        assert engine.calls["create"] == engine.calls["start"] == engine.calls["stop"] == 0
+        second.declare("web", "web:2", replicas=3)
+        await second.settle()
+        assert not set(before) & set(second.running())
+
+
+async def test_an_orphan_is_left_running_until_its_own_manager_declares_without_it(
+    engine: CountingEngine, clock: ManualClock
+) -> None:
+    async with cluster(engine, clock) as first:
+        first.declare("web", manager="file")
+        first.declare("other", manager="api")
+        await first.settle()
+    async with cluster(engine, clock) as second:
+        await second.settle(60)
+        assert len(await engine.list()) == 2
+        assert "Orphan" in second.reasons()
+        second.orphans.declared("file")
+        await second.settle()
+        assert [it.spec.service for it in second.store.list(CONTAINER)] == ["other"]
+
+
+async def test_containers_of_others_are_never_taken_for_ours(engine: CountingEngine, clock: ManualClock) -> None:
+    async with cluster(engine, clock) as first:
+        first.declare("web")
+        await first.settle()
+        request = engine._containers[first.running()[0]].request
+    foreign = await engine.create(type(request)("web-1-other", "x", request.template, "no", request.labels, {}))
+    async with cluster(engine, clock) as second:
+        second.orphans.declared("api")
+        await second.settle(60)
+        assert [it.id for it in await engine.list()] == [foreign]
+
+
+async def test_a_missing_image_is_pulled_and_one_that_may_not_be_is_explained(world: Cluster) -> None:
+    world.engine.lose_image("web:1")
+    world.declare("never", pull_policy="never")
+    await world.settle()
+    assert "pull_policy is never" in world.condition("Ready", "never").message
+    assert world.condition("Degraded", "never").status == "True"
+    world.declare("web")
+    await world.settle()
+    assert world.condition("Ready").status == "True"
+
+
+async def test_transition_times_move_only_when_the_status_flips(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    ready, progressing = world.condition("Ready"), world.condition("Progressing")
+    await world.settle(100)
+    world.declare("web", "web:2")
+    await world.settle()
+    assert world.condition("Ready").last_transition_time == ready.last_transition_time
+    assert world.condition("Ready").observed_generation == 2
+    assert world.condition("Progressing").last_transition_time != progressing.last_transition_time
+
+
+async def test_a_paused_container_is_not_ready_and_said_to_be_paused(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    (docker_id,) = world.running()
+    world.engine._containers[docker_id].status.state = State.PAUSED
+    world.engine.say(EngineEvent("pause", docker_id))
+    await world.settle()
+    assert world.condition("Ready").status == "False"
+    assert "paused" in world.condition("Ready").message
