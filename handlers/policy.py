@@ -13,6 +13,8 @@ from typing import Any
 from controller.errors import StartError, Violation
 from proto.dockrunner import v1 as pb
 
+from .validation import MAX_REPLICAS
+
 DOCKER_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 
@@ -23,12 +25,12 @@ class Policy:
 
     allowed_host_paths: Sequence[str] = ()
     allow_docker_socket: bool = False
-    max_replicas: int = 1000
+    max_replicas: int = MAX_REPLICAS
     max_services: int = 10_000
 
     def violations(self, service: pb.Service) -> Iterator[Violation]:
         """What the policy has against a service."""
-        if service.spec.replicas > self.max_replicas:
+        if self.max_replicas < service.spec.replicas <= MAX_REPLICAS:
             yield Violation("spec.replicas", f"the policy allows {self.max_replicas}")
         for number, mount in enumerate(service.spec.volumes):
             if mount.type == "bind" and mount.source.startswith("/"):
