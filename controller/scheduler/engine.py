@@ -107,7 +107,7 @@ class Engine(Protocol):
         """Subscribes to what happens to containers of this instance; ends or raises when the connection does.
 
         The subscription stands when the first item arrives: it is an event with the action ``subscribed``, so that
-        a list made after it misses nothing.
+        a list made after it misses nothing; events from shortly before it may come too.
         """
 
     async def close(self) -> None:
