@@ -8,6 +8,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 declare -A package=(
     [dockerd]=docker.io [iptables]=iptables [ip]=iproute2 [busybox]=busybox-static [nsenter]=util-linux
+    [docker-registry]=docker-registry
 )
 missing=()
 for program in "${!package[@]}"; do
