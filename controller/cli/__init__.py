@@ -1,0 +1,18 @@
+"""The client verbs: one module each, imported when it is used.
+
+They are clients of the API like any other and see nothing else of a running controller. Exit status: 0 done, 1 an
+error with one clear line on standard error, 2 wrong usage, 130 interrupted. What a program may read goes to standard
+output, everything else to standard error; nothing is cut or coloured where no person looks.
+May import: proto, settings, errors, and what reads the file.
+"""
+
+VERBS = {
+    "apply": ("controller.cli.apply", "Make services equal to what a file declares."),
+    "get": ("controller.cli.get", "List services, containers or events."),
+    "describe": ("controller.cli.describe", "Show a service in full, and why it is as it is."),
+    "watch": ("controller.cli.watch", "Follow the changes of services, one line each."),
+    "delete": ("controller.cli.delete", "Delete services and their containers."),
+    "scale": ("controller.cli.scale", "Set how many containers of a service run."),
+    "version": ("controller.cli.version", "Show the versions of client and server."),
+}
+"""Each verb's module, in which a command has the verb's name, and its line in the help, which is that command's too."""
