@@ -28,13 +28,13 @@ def unconverged(store: Store) -> list[str]:
     return lines
 
 
-async def report_convergence(store: Store, declared: Callable[[], bool], timeout: float | None) -> int:
-    """Waits until all is converged and prints the outcome; 0, or 1 when ``timeout`` seconds passed before."""
+async def report_convergence(store: Store, declared: Callable[[], bool], within: float | None) -> int:
+    """Waits until all is converged and prints the outcome; 0, or 1 when ``within`` seconds passed before."""
     changed = asyncio.Event()
-    for kind in (SERVICE, CONTAINER):
-        store.subscribe(kind, lambda _: changed.set())
+    store.subscribe(SERVICE, lambda _: changed.set())
+    store.subscribe(CONTAINER, lambda _: changed.set())
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within):
             while not declared() or unconverged(store):
                 changed.clear()
                 with suppress(TimeoutError):

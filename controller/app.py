@@ -1,0 +1,226 @@
+"""Builds the parts of the program, starts them in order and stops them in reverse.
+
+Order: lock, engine list (what runs becomes container objects again), API, file, controllers, ready.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+# The built-in handlers declare themselves as they are imported.
+import handlers.container
+import handlers.service  # noqa: F401
+from controller import logs
+from controller.clock import Clock, SystemClock
+from controller.config_agent import ConfigAgent, connect
+from controller.control_plane.server import Server
+from controller.control_plane.servicer import ControlPlane
+from controller.convergence import report_convergence
+from controller.errors import StartError
+from controller.framework import Operator, on
+from controller.lock import InstanceLock
+from controller.metrics import Metrics
+from controller.probes import Probes
+from controller.scheduler import Engine, Informer
+from controller.service_metrics import ServiceMetrics
+from controller.settings import Settings
+from controller.store import EVENT, WARNING, Change, Recorder, Store
+from handlers.admission import ServiceAdmission
+from handlers.instance import Instance
+from handlers.orphans import Orphans
+from handlers.policy import read_policy
+from proto.dockrunner import v1 as pb
+
+# Within these, in seconds, the program has stopped; ten in all are promised.
+API_GRACE = 1.0
+HANDLER_GRACE = 6.0
+
+# The source of events about the file; what they say it logs itself, problem by problem.
+CONFIG_AGENT = "config-agent"
+
+logger = logging.getLogger("dock_runner.app")
+
+
+def run(settings: Settings) -> int:
+    """Runs the program until it is told to stop, and returns its exit status.
+
+    Raises:
+        StartError: it cannot start.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    return asyncio.run(App(settings, SystemClock()).run())
+
+
+class App:
+    """The whole program, in one process and one event loop."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+        self._operating = False
+        self.metrics = Metrics()
+        self.store = Store(clock)
+        self.recorder = Recorder(self.store, clock)
+        self.store.subscribe(EVENT, _log_event)
+        ServiceMetrics(self.store, self.metrics, clock)
+        instance = Instance(settings.instance)
+        orphans = Orphans(self.store, self.recorder)
+        self.engine = self._engine()
+        self.informer = Informer(self.engine, self.store, clock, self.metrics, instance.adopt, resync=settings.resync)
+        self.admission = ServiceAdmission(self.store, clock, orphans, read_policy(settings.policy))
+        self.operator = Operator(
+            on.default, self.store, self.recorder, clock, self.metrics, workers=settings.workers,
+            inject={
+                "engine": self.engine, "informer": self.informer, "instance": instance, "recorder": self.recorder,
+                "orphans": orphans,
+            },
+        )  # fmt: skip
+        self.informer.on_adopted(self.operator.containers.remember)
+        self.informer.on_recovered(self.operator.containers.resync)
+        self.agent: ConfigAgent | None = None
+
+    async def run(self) -> int:
+        """Starts everything, serves until stopped, stops everything."""
+        self._listen_to_signals()
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            stack.enter_context(InstanceLock(settings.state_dir, settings.runtime_dir, settings.instance))
+            probes = Probes(settings.metrics.host_port, self.metrics, self._checks())
+            await stack.enter_async_context(_started(probes))
+            stack.push_async_callback(self.engine.close)
+            await stack.enter_async_context(self._in_background("informer", self.informer.run()))
+            servicer = ControlPlane(self.store, self.recorder, self.admission, self.metrics, self._clock)
+            server = Server([address.endpoint for address in settings.listen], servicer, self.metrics, self._clock)
+            await server.start()
+            stack.push_async_callback(server.stop, API_GRACE)
+            if settings.config is not None:
+                await self._start_agent(stack)
+            await stack.enter_async_context(self._in_background("controllers", self._operate()))
+            stack.push_async_callback(self._stop_operating)
+            await server.set_serving(True)
+            self._say_hello()
+            return await self._until_stopped()
+
+    def stop(self) -> None:
+        """Asks the program to end."""
+        self._stopping.set()
+
+    async def _until_stopped(self) -> int:
+        """Waits for the stop, for a part that fails, or, with --once, for convergence; the exit status."""
+        waits: set[asyncio.Task[Any]] = {asyncio.create_task(self._stopping.wait()), *self._background}
+        once = None
+        if self._settings.once:
+            once = asyncio.create_task(report_convergence(self.store, self._declared, self._settings.timeout))
+            waits.add(once)
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        logger.info("stopping; containers are left running")
+        for task in done & self._background:
+            task.result()
+            raise StartError(f"the {task.get_name()} ended unexpectedly")
+        return once.result() if once is not None and once in done else 0
+
+    async def _operate(self) -> None:
+        """Lets the controllers go once it is known what runs and what the file says."""
+        await self.informer.synced.wait()
+        if self.agent is not None:
+            await self.agent.attempted.wait()
+        await self.operator.start()
+        self._operating = True
+        await asyncio.Event().wait()
+
+    async def _stop_operating(self) -> None:
+        if self._operating:
+            await self.operator.stop(HANDLER_GRACE)
+
+    async def _start_agent(self, stack: AsyncExitStack) -> None:
+        """The ConfigAgent is a client of the API like any other."""
+        assert self._settings.config is not None  # noqa: S101  # for the type checker; the caller asked
+        channel = await stack.enter_async_context(connect(self._settings.listen[0].target))
+        self.agent = ConfigAgent(
+            self._settings.config, channel, clock=self._clock, metrics=self.metrics,
+            allow_empty=self._settings.allow_empty, report=self._report_config,
+        )  # fmt: skip
+        await stack.enter_async_context(self._in_background("config agent", self.agent.run()))
+
+    def _report_config(self, type_: str, reason: str, message: str) -> None:
+        about = pb.ObjectReference(kind="Config", name=str(self._settings.config))
+        self.recorder.record(CONFIG_AGENT, about, type_, reason, message)
+
+    def _declared(self) -> bool:
+        """Whether what is to be converged to is known."""
+        return self._operating and (self.agent is None or self.agent.first_applied.is_set())
+
+    def _checks(self) -> Mapping[str, Any]:
+        """What must hold to be ready; each answers None or what is amiss."""
+
+        def engine() -> str | None:
+            return None if self.informer.up else self.informer.reason
+
+        def file() -> str | None:
+            if self.agent is None:
+                return None if self._settings.config is None else "not read yet"
+            return None if self.agent.first_applied.is_set() else self.agent.last_error or "not read yet"
+
+        def controllers() -> str | None:
+            return None if self._operating else "waiting for the engine and the file"
+
+        return {"engine": engine, "file": file, "controllers": controllers}
+
+    def _engine(self) -> Engine:
+        if self._settings.engine == "memory":
+            from controller.scheduler.memory import MemoryEngine  # each engine imports its own world
+
+            logger.warning("engine memory: NOTHING IS REAL, containers are simulated in this process")
+            return MemoryEngine(self._clock)
+        from controller.scheduler.docker import DockerEngine
+
+        settings = self._settings
+        return DockerEngine(settings.docker_host, settings.instance, self.metrics, settings.engine_concurrency)
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        if self.agent is not None:
+            self.agent.request_reload()
+
+    def _say_hello(self) -> None:
+        listen = ", ".join(address.target for address in self._settings.listen)
+        logger.info("serving on %s, metrics on http://%s/metrics", listen, self._settings.metrics)
+
+    @asynccontextmanager
+    async def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        try:
+            yield
+        finally:
+            self._background.discard(task)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _log_event(change: Change[pb.Event]) -> None:
+    """What people find in `get events` they find in the log as well, each time that it happens."""
+    event = change.new
+    if event is not None and change.type != pb.DELETED and event.source != CONFIG_AGENT:
+        level = logging.WARNING if event.type == WARNING else logging.INFO
+        about = event.regarding.name
+        logging.getLogger(f"dock_runner.{event.source}").log(level, "%s: %s: %s", about, event.reason, event.message)
+
+
+@asynccontextmanager
+async def _started(probes: Probes) -> AsyncIterator[None]:
+    await probes.start()
+    try:
+        yield
+    finally:
+        await probes.stop()
