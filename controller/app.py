@@ -29,6 +29,7 @@ from controller.service_metrics import ServiceMetrics
 from controller.settings import Settings
 from controller.store import EVENT, WARNING, Change, Recorder, Store
 from handlers.admission import ServiceAdmission
+from handlers.in_flight import InFlight
 from handlers.instance import Instance
 from handlers.orphans import Orphans
 from handlers.policy import read_policy
@@ -73,11 +74,12 @@ class App:
         self.engine = self._engine()
         self.informer = Informer(self.engine, self.store, clock, self.metrics, instance.adopt, resync=settings.resync)
         self.admission = ServiceAdmission(self.store, clock, orphans, read_policy(settings.policy))
+        self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
         self.operator = Operator(
             on.default, self.store, self.recorder, clock, self.metrics, workers=settings.workers,
             inject={
                 "engine": self.engine, "informer": self.informer, "instance": instance, "recorder": self.recorder,
-                "orphans": orphans,
+                "orphans": orphans, "in_flight": self.in_flight,
             },
         )  # fmt: skip
         self.informer.on_adopted(self.operator.containers.remember)
@@ -136,6 +138,7 @@ class App:
     async def _stop_operating(self) -> None:
         if self._operating:
             await self.operator.stop(HANDLER_GRACE)
+        await self.in_flight.close()
 
     async def _start_agent(self, stack: AsyncExitStack) -> None:
         """The ConfigAgent is a client of the API like any other."""

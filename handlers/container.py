@@ -1,7 +1,5 @@
 """The story of a container: pull, create, start, observe; stop, remove."""
 
-import logging
-
 from controller import Result, on
 from controller.errors import EngineError, EngineUnavailable, ImageMissing
 from controller.scheduler import Informer
@@ -9,6 +7,7 @@ from controller.scheduler.engine import Engine
 from controller.store import CONTAINER, NORMAL, SERVICE, WARNING, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
 
+from .in_flight import Call, InFlight
 from .instance import Instance
 from .orphans import Orphans
 
@@ -17,23 +16,25 @@ State = pb.ContainerStatus
 SOURCE = "container-controller"
 # When the event of a start is late, it is looked for after so many seconds.
 START_PATIENCE = 2.0
+# After a call without an answer it is tried again in so many seconds, if the engine answers then.
+ENGINE_PATIENCE = 2.0
 DEFAULT_GRACE = 10.0
-
-logger = logging.getLogger("dock_runner.container")
 
 
 @on.reconcile("Container")
 async def run(
     body: pb.Container, store: Store, engine: Engine, informer: Informer, instance: Instance, recorder: Recorder,
-    orphans: Orphans,
+    orphans: Orphans, in_flight: InFlight,
 ) -> Result | None:  # fmt: skip
     """Brings the container up, one step after the other; each step may be repeated."""
     if body.metadata.HasField("delete_time") or not informer.up or orphans.judge(body):
         return None
-    status = body.status
     try:
-        if not status.docker_id and status.state != State.EXITED:
-            await create(body, store, engine, instance, recorder)
+        if not body.status.docker_id and body.status.state != State.EXITED:
+            if not fetched(body, store, engine, recorder, in_flight):
+                return None
+            if not await create(body, store, engine, instance):
+                return Result(requeue_after=0)
             body = store.get(CONTAINER, body.metadata.name)
         if body.status.state in (State.PENDING, State.PULLING, State.CREATED):
             await start(body, store, engine)
@@ -45,6 +46,7 @@ async def run(
             await informer.observe(body.status.docker_id)
     except EngineUnavailable:
         informer.doubt()
+        return Result(requeue_after=ENGINE_PATIENCE)
     except EngineError as error:
         explain(store, body, str(error))
         raise
@@ -53,45 +55,56 @@ async def run(
 
 @on.delete("Container")
 async def take_down(
-    body: pb.Container, store: Store, engine: Engine, informer: Informer, recorder: Recorder
-) -> Result:  # fmt: skip
+    body: pb.Container, store: Store, engine: Engine, informer: Informer, recorder: Recorder, in_flight: InFlight
+) -> Result:
     """Stops the process with its grace period and removes the container; without the engine it waits."""
     if not informer.up:
         return Result(done=False)
-    docker_id = body.status.docker_id
-    if not docker_id:
-        return Result()
-    try:
-        if body.status.state not in (State.EXITED, State.CREATED):
-            mark(store, body, State.STOPPING)
-            recorder.record(SOURCE, reference(body), NORMAL, "Stopping", f"with {grace_of(body, store):g} s of grace")
-        await engine.stop(docker_id, grace_of(body, store))
-        await engine.remove(docker_id)
-    except EngineUnavailable:
-        informer.doubt()
-        return Result(done=False)
-    except EngineError as error:
-        recorder.record(SOURCE, reference(body), WARNING, "StopFailed", str(error))
-        raise
+    if body.status.docker_id:
+        try:
+            if not in_flight.ended(f"stop {body.metadata.uid}", body.metadata.name, stopping(body, store, engine)):
+                begin_to_stop(body, store, recorder)
+                return Result(done=False)
+        except EngineUnavailable:
+            informer.doubt()
+            return Result(done=False, requeue_after=ENGINE_PATIENCE)
+        except EngineError as error:
+            recorder.record(SOURCE, reference(body), WARNING, "StopFailed", str(error))
+            raise
+    in_flight.forget(body.metadata.name)
     return Result()
 
 
-async def create(container: pb.Container, store: Store, engine: Engine, instance: Instance, recorder: Recorder) -> None:
-    """Makes the container in the engine, with its network and, where it has to be fetched, its image."""
+def fetched(container: pb.Container, store: Store, engine: Engine, recorder: Recorder, in_flight: InFlight) -> bool:
+    """Whether the image is there as far as known; begins or joins its pull where the policy or a try asks for one."""
+    image, name = container.spec.template.image, container.metadata.name
+    if container.status.state != State.PULLING and pull_policy_of(container, store) != "always":
+        return True
+
+    async def pull() -> None:
+        recorder.record(SOURCE, reference(container), NORMAL, "Pulling", image)
+        await engine.pull(image, lambda progress: mark(store, name, State.PULLING, f"pulling {image}: {progress}"))
+        recorder.record(SOURCE, reference(container), NORMAL, "Pulled", image)
+
+    if not in_flight.ended(f"pull {image}", name, pull):
+        if container.status.state != State.PULLING:
+            mark(store, name, State.PULLING, f"pulling {image}")
+        return False
+    return True
+
+
+async def create(container: pb.Container, store: Store, engine: Engine, instance: Instance) -> bool:
+    """Makes the container in the engine, with its network; False when its image has to be pulled before."""
     request = instance.request(container)
-    service = store.find(SERVICE, container.spec.service)
-    pull_policy = service.spec.pull_policy if service is not None else "missing"
     for network in request.networks:
         await engine.ensure_network(network)
-    if pull_policy == "always":
-        await pull(container, store, engine, recorder)
     try:
         docker_id = await engine.create(request)
     except ImageMissing as error:
-        if pull_policy != "missing":
-            raise EngineError(f"{error}, and pull_policy is {pull_policy}") from error
-        await pull(container, store, engine, recorder)
-        docker_id = await engine.create(request)
+        if (policy := pull_policy_of(container, store)) != "missing":
+            raise EngineError(f"{error}, and pull_policy is {policy}") from error
+        mark(store, container.metadata.name, State.PULLING, f"pulling {request.template.image}")
+        return False
 
     def created(edited: pb.Container) -> None:
         if not edited.status.docker_id:
@@ -100,15 +113,7 @@ async def create(container: pb.Container, store: Store, engine: Engine, instance
             edited.status.message = ""
 
     store.update_status(CONTAINER, container.metadata.name, created, uid=container.metadata.uid)
-
-
-async def pull(container: pb.Container, store: Store, engine: Engine, recorder: Recorder) -> None:
-    """Fetches the image, and shows how far it is."""
-    image = container.spec.template.image
-    mark(store, container, State.PULLING, f"pulling {image}")
-    recorder.record(SOURCE, reference(container), NORMAL, "Pulling", image)
-    await engine.pull(image, lambda progress: mark(store, container, State.PULLING, f"pulling {image}: {progress}"))
-    recorder.record(SOURCE, reference(container), NORMAL, "Pulled", image)
+    return True
 
 
 async def start(container: pb.Container, store: Store, engine: Engine) -> None:
@@ -121,6 +126,31 @@ async def start(container: pb.Container, store: Store, engine: Engine) -> None:
             edited.status.message = ""
 
     store.update_status(CONTAINER, container.metadata.name, started, uid=container.metadata.uid)
+
+
+def stopping(container: pb.Container, store: Store, engine: Engine) -> Call:
+    """What takes the container out of the engine."""
+    docker_id, grace = container.status.docker_id, grace_of(container, store)
+
+    async def stop() -> None:
+        await engine.stop(docker_id, grace)
+        await engine.remove(docker_id)
+
+    return stop
+
+
+def begin_to_stop(container: pb.Container, store: Store, recorder: Recorder) -> None:
+    """Shows that a process that ran is asked to stop; said once."""
+    if container.status.state not in (State.EXITED, State.CREATED, State.STOPPING):
+        mark(store, container.metadata.name, State.STOPPING)
+        grace = grace_of(container, store)
+        recorder.record(SOURCE, reference(container), NORMAL, "Stopping", f"with {grace:g} s of grace")
+
+
+def pull_policy_of(container: pb.Container, store: Store) -> str:
+    """The present policy of its service: it changes in place."""
+    service = store.find(SERVICE, container.spec.service)
+    return service.spec.pull_policy if service is not None else "missing"
 
 
 def grace_of(container: pb.Container, store: Store) -> float:
@@ -143,13 +173,16 @@ def explain(store: Store, container: pb.Container, message: str) -> None:
         store.update_status(CONTAINER, container.metadata.name, edit)
 
 
-def mark(store: Store, container: pb.Container, state: pb.ContainerStatus.State.ValueType, message: str = "") -> None:
-    """Writes a state that only this side knows of."""
+def mark(store: Store, name: str, state: pb.ContainerStatus.State.ValueType, message: str = "") -> None:
+    """Writes a state that only this side knows of, if the container is there to have one."""
 
     def edit(edited: pb.Container) -> None:
+        if state == State.PULLING and edited.status.docker_id:
+            return  # the last words of a pull may come after its end
         edited.status.state = state
         edited.status.message = message
         if state == State.STOPPING:
             edited.status.ready = False
 
-    store.update_status(CONTAINER, container.metadata.name, edit, uid=container.metadata.uid)
+    if store.find(CONTAINER, name) is not None:
+        store.update_status(CONTAINER, name, edit)

@@ -11,10 +11,11 @@ import handlers.service  # noqa: F401  # the handlers declare themselves
 from controller.framework import Operator, on
 from controller.metrics import Metrics
 from controller.scheduler import EngineEvent, Informer, Observed
-from controller.scheduler.engine import CreateRequest
+from controller.scheduler.engine import CreateRequest, Progress
 from controller.scheduler.memory import MemoryEngine
 from controller.store import CONTAINER, EVENT, SERVICE, Recorder, Store
 from handlers.admission import ServiceAdmission
+from handlers.in_flight import InFlight
 from handlers.instance import Instance
 from handlers.orphans import Orphans
 from handlers.policy import Policy
@@ -30,6 +31,20 @@ class CountingEngine(MemoryEngine):
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
         self.calls: Counter[str] = Counter()
+        self.held: dict[str, asyncio.Event] = {}
+
+    def hold(self, operation: str) -> asyncio.Event:
+        """Lets no call of the operation go on until the event is set."""
+        return self.held.setdefault(operation, asyncio.Event())
+
+    async def _wait(self, operation: str) -> None:
+        if operation in self.held:
+            await self.held[operation].wait()
+
+    async def pull(self, image: str, progress: Progress) -> None:
+        self.calls["pull"] += 1
+        await self._wait("pull")
+        await super().pull(image, progress)
 
     async def list(self) -> Sequence[Observed]:
         self.calls["list"] += 1
@@ -49,6 +64,7 @@ class CountingEngine(MemoryEngine):
 
     async def stop(self, container_id: str, grace: float) -> None:
         self.calls["stop"] += 1
+        await self._wait("stop")
         await super().stop(container_id, grace)
 
     async def remove(self, container_id: str) -> None:
@@ -73,9 +89,10 @@ class Cluster:
         instance = Instance("default")
         self.informer = Informer(engine, self.store, clock, self.metrics, instance.adopt)
         self.admission = ServiceAdmission(self.store, clock, self.orphans, Policy())
+        self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
         inject: dict[str, Any] = {
             "engine": engine, "informer": self.informer, "instance": instance, "recorder": self.recorder,
-            "orphans": self.orphans,
+            "orphans": self.orphans, "in_flight": self.in_flight,
         }  # fmt: skip
         self.operator = Operator(on.default, self.store, self.recorder, clock, self.metrics, workers=4, inject=inject)
         self.informer.on_adopted(self.operator.containers.remember)
@@ -124,5 +141,6 @@ async def cluster(engine: CountingEngine, clock: ManualClock) -> AsyncIterator[C
         stopping = asyncio.create_task(made.operator.stop(1))
         await clock.settle()
         await stopping
+        await made.in_flight.close()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

@@ -16,7 +16,7 @@ from controller.store.kinds import T
 from .cause import Cause, Reason, detect, essence
 from .invocation import invoke
 from .memory import Memories, Memory, Progress
-from .queue import LOW_PRIORITY, ShutDown, WorkQueue
+from .queue import BACKOFF_MAX, LOW_PRIORITY, ShutDown, WorkQueue, backoff
 from .registry import Handler, Registry
 
 FINALIZER = "dock-runner.handlers"
@@ -52,11 +52,13 @@ class Controller(Generic[T]):
 
     def __init__(
         self, kind: Kind[T], registry: Registry, store: Store, recorder: Recorder, clock: Clock, metrics: Metrics,
-        threads: Executor, *, workers: int = 8, inject: Mapping[str, Any],
+        threads: Executor, *, workers: int = 8, longest_backoff: float = BACKOFF_MAX, inject: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.kind: Kind[T] = kind
         self.name = kind.name.lower()
-        self.queue = WorkQueue(self.name, clock, metrics)
+        self.queue = WorkQueue(
+            self.name, clock, metrics, limit=lambda failures: min(backoff(failures), longest_backoff)
+        )
         self._registry = registry
         self._store = store
         self._recorder = recorder

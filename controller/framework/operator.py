@@ -11,6 +11,7 @@ from controller.store import CONTAINER, SERVICE, Kind, Recorder, Store
 
 from .controller import Controller
 from .invocation import invoke
+from .queue import BACKOFF_MAX
 from .registry import Registry
 from .timers import Timers
 
@@ -18,6 +19,9 @@ logger = logging.getLogger("dock_runner.framework")
 
 # Plain (not async) handlers run in these threads.
 _HANDLER_THREADS = 8
+# An image that was missing or a port that was taken may be there or free at any time, and nobody says so. People wait
+# for it; so a container is tried at least once a minute, as Docker itself does with one that crashes.
+LONGEST_ENGINE_BACKOFF = 60.0
 
 
 class Operator:
@@ -34,13 +38,14 @@ class Operator:
         self._inject = {"store": store, **inject}
         self._threads = ThreadPoolExecutor(_HANDLER_THREADS, thread_name_prefix="handler")
 
-        def controller(kind: Kind[Any]) -> Controller[Any]:
+        def controller(kind: Kind[Any], longest_backoff: float) -> Controller[Any]:
             return Controller(
-                kind, registry, store, recorder, clock, metrics, self._threads, workers=workers, inject=inject
-            )
+                kind, registry, store, recorder, clock, metrics, self._threads,
+                workers=workers, longest_backoff=longest_backoff, inject=inject,
+            )  # fmt: skip
 
-        self.services = controller(SERVICE)
-        self.containers = controller(CONTAINER)
+        self.services = controller(SERVICE, BACKOFF_MAX)
+        self.containers = controller(CONTAINER, LONGEST_ENGINE_BACKOFF)
         self._timers = [
             Timers(kind, registry, store, recorder, clock, self._threads, inject) for kind in (SERVICE, CONTAINER)
         ]

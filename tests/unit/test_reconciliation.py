@@ -246,3 +246,44 @@ async def test_a_paused_container_is_not_ready_and_said_to_be_paused(world: Clus
     await world.settle()
     assert world.condition("Ready").status == "False"
     assert "paused" in world.condition("Ready").message
+
+
+async def test_stops_that_take_their_time_hold_up_nobody_else(world: Cluster) -> None:
+    world.declare("slow", replicas=20)
+    world.declare("web")
+    await world.settle()
+    stopped = world.engine.hold("stop")
+    world.declare("slow", replicas=0)
+    await world.settle()
+    assert world.engine.calls["stop"] == 20
+    (before,) = world.running()
+    world.engine.kill(before)
+    await world.settle()
+    assert len(world.running()) == 1
+    stopped.set()
+    await world.settle()
+    assert not world.containers("slow")
+
+
+async def test_pulls_that_take_their_time_hold_up_nobody_else_and_one_serves_all(world: Cluster) -> None:
+    world.engine.lose_image("far/away:1")
+    pulled = world.engine.hold("pull")
+    world.declare("slow", "far/away:1", replicas=20)
+    await world.settle()
+    assert {it.status.state for it in world.containers("slow")} == {State.PULLING}
+    world.declare("web")
+    await world.settle()
+    assert len(world.running()) == 1
+    pulled.set()
+    await world.settle()
+    assert len(world.running("slow")) == 20
+    assert world.engine.calls["pull"] == 1
+
+
+async def test_pull_policy_always_asks_for_the_image_before_each_container(world: Cluster) -> None:
+    world.declare("web", pull_policy="always", replicas=1)
+    await world.settle()
+    world.engine.kill(world.running()[0])
+    await world.settle()
+    assert len(world.running()) == 1
+    assert world.engine.calls["pull"] == 2
