@@ -60,18 +60,23 @@ async def take_down(
     """Stops the process with its grace period and removes the container; without the engine it waits."""
     if not informer.up:
         return Result(done=False)
-    if body.status.docker_id:
-        try:
-            if not in_flight.ended(f"stop {body.metadata.uid}", body.metadata.name, stopping(body, store, engine)):
-                begin_to_stop(body, store, recorder)
-                return Result(done=False)
-        except EngineUnavailable:
-            informer.doubt()
-            return Result(done=False, requeue_after=ENGINE_PATIENCE)
-        except EngineError as error:
-            recorder.record(SOURCE, reference(body), WARNING, "StopFailed", str(error))
-            raise
-    in_flight.forget(body.metadata.name)
+    name = body.metadata.name
+    try:
+        if not body.status.docker_id and body.status.state != State.EXITED:
+            # The answer to a create may have been lost; what it made must not be left behind.
+            await informer.list()
+            body = store.get(CONTAINER, name)
+        stop = stopping(body, store, engine)
+        if body.status.docker_id and not in_flight.ended(f"stop {body.metadata.uid}", name, stop):
+            begin_to_stop(body, store, recorder)
+            return Result(done=False)
+    except EngineUnavailable:
+        informer.doubt()
+        return Result(done=False, requeue_after=ENGINE_PATIENCE)
+    except EngineError as error:
+        recorder.record(SOURCE, reference(body), WARNING, "StopFailed", str(error))
+        raise
+    in_flight.forget(name)
     return Result()
 
 

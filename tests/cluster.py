@@ -8,6 +8,7 @@ from typing import Any
 
 import handlers.container
 import handlers.service  # noqa: F401  # the handlers declare themselves
+from controller.errors import EngineUnavailable
 from controller.framework import Operator, on
 from controller.metrics import Metrics
 from controller.scheduler import EngineEvent, Informer, Observed
@@ -32,10 +33,15 @@ class CountingEngine(MemoryEngine):
         super().__init__(clock)
         self.calls: Counter[str] = Counter()
         self.held: dict[str, asyncio.Event] = {}
+        self.lost: set[str] = set()
 
     def hold(self, operation: str) -> asyncio.Event:
         """Lets no call of the operation go on until the event is set."""
         return self.held.setdefault(operation, asyncio.Event())
+
+    def lose_answers(self, operation: str) -> None:
+        """Calls of the operation take effect, and nobody hears of it: neither answer nor event."""
+        self.lost.add(operation)
 
     async def _wait(self, operation: str) -> None:
         if operation in self.held:
@@ -56,7 +62,12 @@ class CountingEngine(MemoryEngine):
 
     async def create(self, request: CreateRequest) -> str:
         self.calls["create"] += 1
-        return await super().create(request)
+        if "create" not in self.lost:
+            return await super().create(request)
+        subscribers, self._subscribers = self._subscribers, set()
+        await super().create(request)
+        self._subscribers = subscribers
+        raise EngineUnavailable("the answer was lost")
 
     async def start(self, container_id: str) -> None:
         self.calls["start"] += 1

@@ -127,7 +127,14 @@ class Controller(Generic[T]):
         """One pass over one object, and what becomes of its queue entry."""
         started = self._clock.monotonic()
         tally = _Tally()
-        await self._pass(key, tally)
+        try:
+            await self._pass(key, tally)
+        except Exception:
+            # Not a handler's but our own defect, or an object that was replaced meanwhile: the worker must live on.
+            logger.exception("%s %s: the pass failed", self.name, key)
+            self._metrics.reconcile_panics.labels(self.name).inc()
+            tally.retries.append(None)
+            tally.failed = True
         if tally.failed:
             self._metrics.reconcile_errors.labels(self.name).inc()
         if tally.backs_off:

@@ -62,7 +62,7 @@ class Store:
     """
 
     def __init__(
-        self, clock: Clock, *, kinds: Iterable[Kind[Any]] = KINDS, history: int = 8192, watch_buffer: int = 1024
+        self, clock: Clock, *, kinds: Iterable[Kind[Any]] = KINDS, history: int = 4096, watch_buffer: int = 1024
     ) -> None:
         self._clock = clock
         self._first = self._version = int(clock.now().timestamp() * 1000) * VERSIONS_PER_MILLISECOND

@@ -287,3 +287,25 @@ async def test_pull_policy_always_asks_for_the_image_before_each_container(world
     await world.settle()
     assert len(world.running()) == 1
     assert world.engine.calls["pull"] == 2
+
+
+async def test_what_a_create_without_an_answer_made_goes_with_its_service(world: Cluster) -> None:
+    world.engine.lose_answers("create")
+    world.declare("web")
+    await world.clock.settle()
+    assert len(await world.engine.list()) == 1
+    assert not world.containers()[0].status.docker_id, "nobody was told"
+    world.store.delete(SERVICE, "web")
+    await world.settle(10)
+    assert world.store.find(SERVICE, "web") is None
+    assert await world.engine.list() == []
+
+
+async def test_a_create_without_an_answer_is_found_by_the_next_try(world: Cluster) -> None:
+    world.engine.lose_answers("create")
+    world.declare("web")
+    await world.clock.settle()
+    world.engine.lost.clear()
+    await world.settle(10)
+    assert world.condition("Ready").status == "True"
+    assert len(await world.engine.list()) == 1
