@@ -71,19 +71,21 @@ class App:
         ServiceMetrics(self.store, self.metrics, clock)
         instance = Instance(settings.instance)
         orphans = Orphans(self.store, self.recorder)
+        policy = read_policy(settings.policy)
         self.engine = self._engine()
         self.informer = Informer(self.engine, self.store, clock, self.metrics, instance.adopt, resync=settings.resync)
-        self.admission = ServiceAdmission(self.store, clock, orphans, read_policy(settings.policy))
+        self.admission = ServiceAdmission(self.store, clock, orphans, policy)
         self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
         self.operator = Operator(
             on.default, self.store, self.recorder, clock, self.metrics, workers=settings.workers,
             inject={
                 "engine": self.engine, "informer": self.informer, "instance": instance, "recorder": self.recorder,
-                "orphans": orphans, "in_flight": self.in_flight,
+                "orphans": orphans, "in_flight": self.in_flight, "policy": policy,
             },
         )  # fmt: skip
         self.informer.on_adopted(self.operator.containers.remember)
         self.informer.on_recovered(self.operator.containers.resync)
+        self.informer.on_drift(self.operator.containers.queue.add)
         self.agent: ConfigAgent | None = None
 
     async def run(self) -> int:

@@ -84,6 +84,10 @@ class Invalid(DockRunnerError):
         self.violations = tuple(violations)
 
 
+class PolicyDenied(DockRunnerError):
+    """The policy has something against what is about to be made, though it had nothing when it was declared."""
+
+
 class ManagedElsewhere(DockRunnerError):
     """Another manager declares this service; ``force`` takes it over."""
 

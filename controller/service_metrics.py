@@ -42,6 +42,8 @@ class ServiceMetrics:
                 metric.remove(name)
             metrics.service_condition.remove_by_labels({"service": name})
             return
+        if old is not None and new.spec.replicas < old.spec.replicas:
+            self._lost.pop(name, None)  # what is not wanted any more is not repaired
         metrics.service_info.labels(*_info(new)).set(1)
         metrics.replicas_desired.labels(name).set(new.spec.replicas)
         metrics.replicas_ready.labels(name).set(new.status.ready_replicas)

@@ -1,7 +1,7 @@
 """The story of a container: pull, create, start, observe; stop, remove."""
 
 from controller import Result, on
-from controller.errors import EngineError, EngineUnavailable, ImageMissing
+from controller.errors import EngineError, EngineUnavailable, ImageMissing, PolicyDenied
 from controller.scheduler import Informer
 from controller.scheduler.engine import Engine
 from controller.store import CONTAINER, NORMAL, SERVICE, WARNING, Recorder, Store, reference
@@ -10,6 +10,7 @@ from proto.dockrunner import v1 as pb
 from .in_flight import Call, InFlight
 from .instance import Instance
 from .orphans import Orphans
+from .policy import Policy
 
 State = pb.ContainerStatus
 
@@ -24,30 +25,32 @@ DEFAULT_GRACE = 10.0
 @on.reconcile("Container")
 async def run(
     body: pb.Container, store: Store, engine: Engine, informer: Informer, instance: Instance, recorder: Recorder,
-    orphans: Orphans, in_flight: InFlight,
+    orphans: Orphans, in_flight: InFlight, policy: Policy,
 ) -> Result | None:  # fmt: skip
     """Brings the container up, one step after the other; each step may be repeated."""
     if body.metadata.HasField("delete_time") or not informer.up or orphans.judge(body):
         return None
     try:
         if not body.status.docker_id and body.status.state != State.EXITED:
+            policy.check(body.spec.template)
             if not fetched(body, store, engine, recorder, in_flight):
-                return None
+                return Result(done=False)
             if not await create(body, store, engine, instance):
-                return Result(requeue_after=0)
+                return Result(requeue_after=0, done=False)
             body = store.get(CONTAINER, body.metadata.name)
         if body.status.state in (State.PENDING, State.PULLING, State.CREATED):
             await start(body, store, engine)
             return Result(requeue_after=START_PATIENCE)
         if body.status.state == State.STARTING:
             await informer.observe(body.status.docker_id)
-        elif body.status.docker_id and informer.restart_of(body.status.docker_id) not in ("", body.spec.restart):
+            return Result(requeue_after=START_PATIENCE)
+        if body.status.docker_id and informer.restart_of(body.status.docker_id) not in ("", body.spec.restart):
             await engine.update(body.status.docker_id, body.spec.restart)
             await informer.observe(body.status.docker_id)
     except EngineUnavailable:
         informer.doubt()
         return Result(requeue_after=ENGINE_PATIENCE)
-    except EngineError as error:
+    except (EngineError, PolicyDenied) as error:
         explain(store, body, str(error))
         raise
     return None

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 
+from controller.framework import FINALIZER
 from controller.scheduler.engine import (
     LABEL_INSTANCE,
     LABEL_MANAGER,
@@ -81,7 +82,10 @@ class Instance:
         if observed.name != container_name(self.name, service, int(slot), uid):
             return None
         return pb.Container(
-            metadata=pb.Metadata(name=observed.name, uid=uid, manager=labels.get(LABEL_MANAGER, "")),
+            # Held from the first: deleted before its controller has seen it, it must not leave the container behind.
+            metadata=pb.Metadata(
+                name=observed.name, uid=uid, manager=labels.get(LABEL_MANAGER, ""), finalizers=[FINALIZER]
+            ),
             spec=pb.ContainerSpec(
                 service=service, slot=int(slot), revision=labels.get(LABEL_REVISION, ""), restart=observed.restart
             ),

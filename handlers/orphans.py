@@ -31,7 +31,8 @@ class Orphans:
         """Whether the container is an orphan; one that may go is marked for deletion."""
         if self._store.find(SERVICE, container.spec.service) is not None:
             return False
-        if container.metadata.manager in self._complete:
+        gone = container.status.state == pb.ContainerStatus.EXITED and not container.status.docker_id
+        if gone or container.metadata.manager in self._complete:
             self._store.delete(CONTAINER, container.metadata.name)
         else:
             text = f"service {container.spec.service} is not declared by anyone; left running"

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from proto.dockrunner import v1 as pb
 
-from .ports import allocate, claimed
+from .ports import HostPorts, allocate, claimed, claims_of
 from .restart import RestartPolicy, parse_restart
 from .revision import describe_difference, revision_of, template_of
 
@@ -101,6 +101,8 @@ class _Draft:
     slots: dict[int, _Slot]
     operations: list[Operation] = field(default_factory=list)
     wakes: list[timedelta] = field(default_factory=list)
+    # What is held on the host, once somebody needed to know.
+    taken: list[HostPorts] | None = None
     order: str = START_FIRST
     order_reason: str = ""
 
@@ -158,7 +160,9 @@ def _scale_down(draft: _Draft) -> list[_Slot]:
     The highest go first; but what serves is not taken away while something stays that does not.
     """
     wanted = draft.spec.replicas
-    used = sorted(draft.slots, key=lambda number: (not draft.slots[number].serving, number))
+    used = sorted(draft.slots)
+    if len(used) > wanted:
+        used.sort(key=lambda number: not draft.slots[number].serving)
     for number in reversed(used[wanted:]):
         slot = draft.slots[number]
         for container in (*slot.current, *slot.outdated, *slot.ended):
@@ -194,6 +198,8 @@ def _repair(draft: _Draft, slot: _Slot) -> None:
     """Fills a slot that has nothing that runs or will."""
     if slot.current or slot.outdated:
         return
+    if _shares_a_volume(draft.spec) and _leaving(draft):
+        return  # the one before it has the volume still
     if not slot.ended:
         _create(draft, slot, f"scale up to {draft.spec.replicas}", failures=0, restarts=0)
         return
@@ -213,12 +219,27 @@ def _update(draft: _Draft, kept: Sequence[_Slot]) -> None:
         return
     if any(isinstance(operation, Create) for operation in draft.operations) or draft.wakes:
         return
+    if _leaving(draft) > max(1, draft.spec.replicas):
+        return  # quick changes and slow stops must not pile up
     slot = min(outdated, key=lambda candidate: (candidate.serving, candidate.number))
     old = slot.outdated[0]
     cause = _why_outdated(draft, old)
-    if not _create(draft, slot, cause, failures=0, restarts=_restarts(old)) and not _will_leave_ports(draft):
+    if _shares_a_volume(draft.spec):
+        draft.order, draft.order_reason = STOP_FIRST, "a lone replica has its volume for itself"
+    elif not _create(draft, slot, cause, failures=0, restarts=_restarts(old)) and not _will_leave_ports(draft):
         draft.order, draft.order_reason = STOP_FIRST, "its host ports leave no room for a second container"
+    if draft.order == STOP_FIRST:
         draft.operations.append(Delete(old, f"{cause} (stop-first: {draft.order_reason})"))
+
+
+def _shares_a_volume(spec: pb.ServiceSpec) -> bool:
+    """Whether two containers at once would write to what one alone was meant for."""
+    return spec.replicas == 1 and any(mount.type == "volume" and mount.source for mount in spec.volumes)
+
+
+def _leaving(draft: _Draft) -> int:
+    """How many containers are on their way out and may still run."""
+    return sum(1 for it in draft.containers if it.metadata.HasField("delete_time") and it.status.state != State.EXITED)
 
 
 def _will_leave_ports(draft: _Draft) -> bool:
@@ -237,13 +258,15 @@ def _settled(slot: _Slot) -> bool:
 def _create(draft: _Draft, slot: _Slot, cause: str, *, failures: int, restarts: int) -> bool:
     """Plans a container for the slot; False while no host port is free for it."""
     template = template_of(draft.spec)
-    planned = (operation.template for operation in draft.operations if isinstance(operation, Create))
-    taken = claimed([*draft.containers, *(pb.Container(spec=pb.ContainerSpec(template=made)) for made in planned)])
-    ports = allocate(template.ports, taken)
-    if ports is None:
-        return False
-    del template.ports[:]
-    template.ports.extend(ports)
+    if template.ports:  # else nothing need be looked through
+        if draft.taken is None:
+            draft.taken = claimed(draft.containers)
+        ports = allocate(template.ports, draft.taken)
+        if ports is None:
+            return False
+        draft.taken += claims_of(ports)
+        del template.ports[:]
+        template.ports.extend(ports)
     draft.operations.append(Create(slot.number, template, failures, restarts, cause))
     return True
 

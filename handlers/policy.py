@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from controller.errors import StartError, Violation
+from controller.errors import PolicyDenied, StartError, Violation
 from proto.dockrunner import v1 as pb
 
 from .validation import MAX_REPLICAS
@@ -35,6 +35,15 @@ class Policy:
         for number, mount in enumerate(service.spec.volumes):
             if mount.type == "bind" and mount.source.startswith("/"):
                 yield from self._bind(f"spec.volumes[{number}].source", mount.source)
+
+    def check(self, template: pb.ServiceSpec) -> None:
+        """Asks again when a container is made: a folder may have become a link since it was declared.
+
+        Raises:
+            PolicyDenied: the policy has something against it now.
+        """
+        for violation in self.violations(pb.Service(spec=template)):
+            raise PolicyDenied(f"the policy refuses {violation}")
 
     def _bind(self, field: str, source: str) -> Iterator[Violation]:
         # A link inside an allowed folder must not lead out of it.

@@ -51,13 +51,17 @@ def host_ports(port: pb.Port) -> HostPorts | None:
 
 def claimed(containers: Iterable[pb.Container]) -> list[HostPorts]:
     """What containers hold on the host: those in Docker by what is seen, the others by what they were given."""
-    claims = (
-        host_ports(port)
+    return claims_of(
+        port
         for container in containers
         if container.status.state != pb.ContainerStatus.EXITED
         for port in (*container.spec.template.ports, *container.status.ports)
     )
-    return [claim for claim in claims if claim is not None]
+
+
+def claims_of(ports: Iterable[pb.Port]) -> list[HostPorts]:
+    """What ports claim on the host, without those that Docker chooses."""
+    return [claim for port in ports if (claim := host_ports(port)) is not None]
 
 
 def allocate(ports: Iterable[pb.Port], taken: Iterable[HostPorts]) -> list[pb.Port] | None:
@@ -79,8 +83,9 @@ def allocate(ports: Iterable[pb.Port], taken: Iterable[HostPorts]) -> list[pb.Po
 
 
 def _lowest_free(wanted: HostPorts, held: list[HostPorts]) -> HostPorts | None:
-    for number in range(wanted.first, wanted.last + 1):
-        candidate = HostPorts(number, number, wanted.protocol, wanted.host_ip)
-        if not any(candidate.collides(other) for other in held):
-            return candidate
-    return None
+    number = wanted.first
+    for other in sorted((other for other in held if wanted.collides(other)), key=lambda other: other.first):
+        if other.first > number:
+            break
+        number = max(number, other.last + 1)
+    return HostPorts(number, number, wanted.protocol, wanted.host_ip) if number <= wanted.last else None

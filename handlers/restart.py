@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from proto.dockrunner import v1 as pb
 
 POLICIES = ("always", "unless-stopped", "on-failure", "no")
-_POLICY = re.compile(r"(?P<name>always|unless-stopped|no|on-failure)(?::(?P<limit>[0-9]{1,9}))?")
+_POLICY = re.compile(r"(?P<name>always|unless-stopped|no|on-failure)(?::(?P<limit>[1-9][0-9]{0,8}))?")
 
 
 @dataclass(frozen=True)

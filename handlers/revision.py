@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf import json_format
@@ -31,6 +32,13 @@ def template_of(spec: pb.ServiceSpec) -> pb.ServiceSpec:
 
 def revision_of(spec: pb.ServiceSpec) -> str:
     """The hash, such as ``1-9f86d081884c``. Fields that are not set do not enter it, so new ones may be added."""
+    return _revision_of(spec.SerializeToString(deterministic=True))
+
+
+@lru_cache(maxsize=4096)
+def _revision_of(serialised: bytes) -> str:
+    """Remembered, as it is asked for in every pass over a service."""
+    spec = pb.ServiceSpec.FromString(serialised)
     content = json_format.MessageToDict(template_of(spec), preserving_proto_field_name=True)
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return f"{VERSION}-{digest[:12]}"

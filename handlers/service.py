@@ -1,5 +1,6 @@
 """The story of a service: plan, carry out, say how far it is."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from controller import Result, on
@@ -21,6 +22,7 @@ async def converge(body: pb.Service, store: Store, now: Any, instance: Instance,
     containers = store.list(CONTAINER, index="service", value=body.metadata.name)
     planned = plan(body, containers, now)
     write_status(store, body, status_of(body, containers, planned, now))
+    hand_down_labels(body, containers, store)
     for operation in planned.operations:
         carry_out(operation, body, store, instance)
         tell(operation, body, recorder)
@@ -50,6 +52,19 @@ def carry_out(operation: Operation, service: pb.Service, store: Store, instance:
                 edited.spec.restart = restart
 
             store.update(CONTAINER, container.metadata.name, amend, uid=container.metadata.uid)
+
+
+def hand_down_labels(service: pb.Service, containers: Sequence[pb.Container], store: Store) -> None:
+    """Gives container objects the labels of their service, for selectors; those in Docker stay as they were made."""
+    labels = SERVICE.labels(service)
+    for container in containers:
+        if container.metadata.labels != labels:
+
+            def hand_down(edited: pb.Container) -> None:
+                edited.metadata.labels.clear()
+                edited.metadata.labels.update(labels)
+
+            store.update(CONTAINER, container.metadata.name, hand_down, uid=container.metadata.uid)
 
 
 def tell(operation: Operation, service: pb.Service, recorder: Recorder) -> None:

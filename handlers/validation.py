@@ -170,6 +170,9 @@ def _volumes(service: pb.Service) -> Iterator[Violation]:
         targets.add(mount.target)
         if mount.type == "bind" and not _absolute(mount.source):
             yield Violation(f"{field}.source", f"{mount.source!r} must be an absolute path on the host")
+        if mount.type == "bind" and ".." in mount.source.split("/"):
+            # Docker drops `link/..` as text, and the policy follows the link: they would mean two different folders.
+            yield Violation(f"{field}.source", f"{mount.source!r} must be written without '..'")
         if mount.type == "volume" and mount.source and not _VOLUME.fullmatch(mount.source):
             yield Violation(f"{field}.source", f"{mount.source!r} is not the name of a volume")
         if mount.type == "tmpfs" and mount.source:

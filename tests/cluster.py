@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,6 +34,8 @@ class CountingEngine(MemoryEngine):
         self.calls: Counter[str] = Counter()
         self.held: dict[str, asyncio.Event] = {}
         self.lost: set[str] = set()
+        self.refusals: dict[str, Callable[[], Exception]] = {}
+        self.mute: set[str] = set()
 
     def hold(self, operation: str) -> asyncio.Event:
         """Lets no call of the operation go on until the event is set."""
@@ -43,7 +45,13 @@ class CountingEngine(MemoryEngine):
         """Calls of the operation take effect, and nobody hears of it: neither answer nor event."""
         self.lost.add(operation)
 
+    def refuse(self, operation: str, error: Callable[[], Exception]) -> None:
+        """Has every call of the operation fail."""
+        self.refusals[operation] = error
+
     async def _wait(self, operation: str) -> None:
+        if operation in self.refusals:
+            raise self.refusals[operation]()
         if operation in self.held:
             await self.held[operation].wait()
 
@@ -58,10 +66,13 @@ class CountingEngine(MemoryEngine):
 
     async def inspect(self, container_id: str) -> Observed:
         self.calls["inspect"] += 1
+        if container_id in self.mute:
+            raise EngineUnavailable("no answer in time")
         return await super().inspect(container_id)
 
     async def create(self, request: CreateRequest) -> str:
         self.calls["create"] += 1
+        await self._wait("create")
         if "create" not in self.lost:
             return await super().create(request)
         subscribers, self._subscribers = self._subscribers, set()
@@ -71,12 +82,17 @@ class CountingEngine(MemoryEngine):
 
     async def start(self, container_id: str) -> None:
         self.calls["start"] += 1
+        await self._wait("start")
         await super().start(container_id)
 
     async def stop(self, container_id: str, grace: float) -> None:
         self.calls["stop"] += 1
         await self._wait("stop")
         await super().stop(container_id, grace)
+
+    async def update(self, container_id: str, restart: str) -> None:
+        self.calls["update"] += 1
+        await super().update(container_id, restart)
 
     async def remove(self, container_id: str) -> None:
         self.calls["remove"] += 1
@@ -98,16 +114,18 @@ class Cluster:
         self.recorder = Recorder(self.store, clock)
         self.orphans = Orphans(self.store, self.recorder)
         instance = Instance("default")
+        policy = Policy()
         self.informer = Informer(engine, self.store, clock, self.metrics, instance.adopt)
-        self.admission = ServiceAdmission(self.store, clock, self.orphans, Policy())
+        self.admission = ServiceAdmission(self.store, clock, self.orphans, policy)
         self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
         inject: dict[str, Any] = {
             "engine": engine, "informer": self.informer, "instance": instance, "recorder": self.recorder,
-            "orphans": self.orphans, "in_flight": self.in_flight,
+            "orphans": self.orphans, "in_flight": self.in_flight, "policy": policy,
         }  # fmt: skip
         self.operator = Operator(on.default, self.store, self.recorder, clock, self.metrics, workers=4, inject=inject)
         self.informer.on_adopted(self.operator.containers.remember)
         self.informer.on_recovered(self.operator.containers.resync)
+        self.informer.on_drift(self.operator.containers.queue.add)
 
     def declare(self, name: str, image: str = "web:1", replicas: int = 1, manager: str = "api", **spec: Any) -> None:
         """Creates the service or changes its spec."""

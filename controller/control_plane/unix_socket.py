@@ -74,6 +74,8 @@ def _make_folder(folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         folder.chmod(FOLDER_MODE)  # whatever the umask
+    elif folder.stat().st_uid not in (0, os.geteuid()):
+        raise StartError(f"{folder} belongs to somebody else: whoever reaches the API is root; choose another --listen")
 
 
 async def _answers(path: Path) -> bool:

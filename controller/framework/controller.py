@@ -12,6 +12,7 @@ from controller.errors import DockRunnerError, NotFound, PermanentError, Tempora
 from controller.metrics import Metrics
 from controller.store import WARNING, Change, Kind, Recorder, Store, reference
 from controller.store.kinds import T
+from proto.dockrunner import v1 as pb
 
 from .cause import Cause, Reason, detect, essence
 from .invocation import invoke
@@ -31,6 +32,7 @@ class _Tally:
     waits: list[float] = field(default_factory=list)
     retries: list[float | None] = field(default_factory=list)
     failed: bool = False
+    unfinished: bool = False
 
     @property
     def backs_off(self) -> bool:
@@ -69,6 +71,7 @@ class Controller(Generic[T]):
         self._inject = {"store": store, **inject}
         self._memories = Memories()
         self._tasks: list[asyncio.Task[None]] = []
+        self._in_hand: dict[asyncio.Task[Any] | None, str] = {}
         metrics.for_controller(self.name, workers)
 
     def owns(self, child: Kind[Any]) -> None:
@@ -80,6 +83,16 @@ class Controller(Generic[T]):
                     self.queue.add(owner)
 
         self._store.subscribe(child, enqueue)
+
+    def follows(self, owner: Kind[Any], index: str) -> None:
+        """Also handles the objects of a new ``owner``, found by ``index``: they may have waited for it."""
+
+        def enqueue(change: Change[Any]) -> None:
+            if change.type == pb.ADDED and change.new is not None:
+                for obj in self._store.list(self.kind, index=index, value=change.new.metadata.name):
+                    self.queue.add(obj.metadata.name)
+
+        self._store.subscribe(owner, enqueue)
 
     def remember(self, obj: T) -> None:
         """Takes the object as one that was handled before, so that its first cause is to resume."""
@@ -106,8 +119,13 @@ class Controller(Generic[T]):
         await asyncio.gather(drain, *self._tasks, return_exceptions=True)
 
     def _changed(self, change: Change[T]) -> None:
-        if change.new is not None:
-            self.queue.add(change.new.metadata.name)
+        if change.new is None:
+            return
+        name = change.new.metadata.name
+        # An echo of a pass's own words about why it fails would cut its backoff short.
+        echo = self._in_hand.get(asyncio.current_task()) == name and change.type == pb.MODIFIED and _only_status(change)
+        if not echo:
+            self.queue.add(name)
 
     async def _work(self) -> None:
         active = self._metrics.active_workers.labels(self.name)
@@ -117,9 +135,12 @@ class Controller(Generic[T]):
             except ShutDown:
                 return
             active.inc()
+            task = asyncio.current_task()
+            self._in_hand[task] = key
             try:
                 await self._process(key, priority)
             finally:
+                del self._in_hand[task]
                 active.dec()
                 self.queue.done(key)
 
@@ -140,7 +161,8 @@ class Controller(Generic[T]):
         if tally.backs_off:
             self.queue.add_rate_limited(key, priority=priority)
         else:
-            self.queue.forget(key)
+            if not tally.unfinished:
+                self.queue.forget(key)
             if tally.requeue_after is not None:
                 self.queue.add(key, after=tally.requeue_after, priority=priority)
         outcome = "error" if tally.failed else "success" if tally.requeue_after is None else "requeue_after"
@@ -213,6 +235,7 @@ class Controller(Generic[T]):
         else:
             if result.requeue_after is not None:
                 tally.waits.append(result.requeue_after)
+            tally.unfinished |= not result.done
             return result.done
         progress.retries += 1
         return False
@@ -255,3 +278,11 @@ class Controller(Generic[T]):
             self._store.update(self.kind, obj.metadata.name, remove, uid=obj.metadata.uid)
         except NotFound:
             return
+
+
+def _only_status(change: Change[Any]) -> bool:
+    """Whether nothing but the status was written."""
+    old, new = change.old, change.new
+    if old is None or new is None:
+        return False
+    return bool(old.spec == new.spec and old.metadata.generation == new.metadata.generation)

@@ -64,6 +64,7 @@ class Operator:
         for handler in self._registry.of("startup"):
             await invoke(handler, self._inject, self._threads)
         self.services.owns(CONTAINER)
+        self.containers.follows(SERVICE, "service")
         for controller in self.controllers:
             controller.start()
         for timers in self._timers:

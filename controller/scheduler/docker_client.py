@@ -217,7 +217,8 @@ def explain(error: Exception) -> Exception:
 
 def _refusal(error: APIError) -> EngineError:
     """Docker tells apart by text what it has one status for."""
-    text = _line(str(error.explanation or error))
+    # The id of the endpoint of this very try would make one trouble look like a new one each time.
+    text = _line(re.sub(r" \([0-9a-f]{64}\)", "", str(error.explanation or error)))
     status, lower = error.status_code, text.lower()
     if status in _PROXY_ERRORS:
         return EngineUnavailable(text)

@@ -5,6 +5,7 @@ are listed, and what vanished without an event is noticed. While the engine does
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
@@ -54,8 +55,11 @@ class Informer:
         self._hinted = asyncio.Event()
         self._doubted = asyncio.Event()
         self._restarts: dict[str, str] = {}
+        self._looks = itertools.count()
+        self._written: dict[str, int] = {}  # the newest look at each container that was written
         self._adopted: list[Callable[[pb.Container], None]] = []
         self._recovered: list[Listener] = []
+        self._drifted: list[Callable[[str], None]] = []
         self.up = False
         self.reason = "the engine was not asked yet"
         self.synced = asyncio.Event()
@@ -68,6 +72,10 @@ class Informer:
     def on_recovered(self, listener: Listener) -> None:
         """Has ``listener`` called whenever the engine answers again and has been listed."""
         self._recovered.append(listener)
+
+    def on_drift(self, listener: Callable[[str], None]) -> None:
+        """Has ``listener`` called with the name of each container whose restart policy was changed in the engine."""
+        self._drifted.append(listener)
 
     def restart_of(self, docker_id: str) -> str:
         """The restart policy that the engine has for a container; empty when it was never looked at."""
@@ -97,13 +105,15 @@ class Informer:
         Raises:
             EngineError: it cannot be looked at; nothing was written.
         """
+        look = next(self._looks)
         try:
             observed = await self._engine.inspect(docker_id)
         except ContainerGone:
             await self._engine.ping()
+            self._written[docker_id] = look
             self._gone(docker_id)
             return
-        await self._write(observed)
+        await self._write(observed, look)
 
     async def _follow(self) -> None:
         """One subscription, from the list that it begins with until it breaks."""
@@ -146,12 +156,22 @@ class Informer:
                 await self._hinted.wait()
             docker_id = next(iter(self._hints))
             del self._hints[docker_id]
-            try:
-                await self.observe(docker_id)
-            except EngineUnavailable:
-                raise
-            except EngineError as error:
-                logger.warning("container %.12s cannot be looked at: %s", docker_id, error)
+            await self._look(docker_id)
+
+    async def _look(self, docker_id: str) -> bool:
+        """Looks at a container. One that cannot be looked at says nothing about the engine, nor about the others.
+
+        Raises:
+            EngineUnavailable: it is the engine that does not answer.
+        """
+        try:
+            await self.observe(docker_id)
+        except EngineError as error:
+            if isinstance(error, EngineUnavailable):
+                await self._engine.ping()
+            logger.warning("container %.12s cannot be looked at: %s", docker_id, error)
+            return False
+        return True
 
     async def _relist(self) -> None:
         while True:
@@ -182,11 +202,12 @@ class Informer:
             await self._engine.ping()
         for docker_id in vanished:
             self._gone(docker_id)
-        look_at = [observed.id for observed in listed if self._differs(observed)]
-        for docker_id in look_at:
-            await self.observe(docker_id)
-        for docker_id in set(self._restarts) - {observed.id for observed in listed} - known:
-            del self._restarts[docker_id]
+        for observed in [observed for observed in listed if self._differs(observed)]:
+            if not await self._look(observed.id):
+                self._take_in(observed)  # what is known of it by the list; as unknown it would be made a second time
+        for docker_id in {*self._restarts, *self._written} - {observed.id for observed in listed} - known:
+            self._restarts.pop(docker_id, None)
+            self._written.pop(docker_id, None)
 
     def _differs(self, observed: Observed) -> bool:
         container = self._find(observed)
@@ -208,16 +229,27 @@ class Informer:
                 return container
         return None
 
-    async def _write(self, observed: Observed) -> None:
+    def _outrun(self, docker_id: str, look: int) -> bool:
+        """Whether a later look has been written already: answers may overtake each other."""
+        return self._written.get(docker_id, -1) > look
+
+    async def _write(self, observed: Observed, look: int) -> None:
+        if self._outrun(observed.id, look):
+            return
+        drifted = self._restarts.get(observed.id, observed.restart) != observed.restart
         self._restarts[observed.id] = observed.restart
         container = self._find(observed)
         if container is None:
+            self._written[observed.id] = look
             self._take_in(observed)
             return
         ended = observed.status.state == State.EXITED
         if ended and container.status.state != State.EXITED:
             # A daemon that is shutting down stops its containers and will start them again: it takes no new calls.
             await self._engine.ping()
+            if self._outrun(observed.id, look):
+                return
+        self._written[observed.id] = look
         status = pb.ContainerStatus()
         status.CopyFrom(observed.status)
         status.ready = status.state == State.RUNNING and status.health in (pb.Health.NONE, pb.Health.HEALTHY)
@@ -231,6 +263,9 @@ class Informer:
 
         with suppress(NotFound):
             self._store.update_status(CONTAINER, container.metadata.name, edit, uid=container.metadata.uid)
+        if drifted:
+            for listener in self._drifted:
+                listener(container.metadata.name)
 
     def _take_in(self, observed: Observed) -> None:
         container = self._adopt(observed)

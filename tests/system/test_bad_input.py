@@ -64,6 +64,12 @@ def violated(error: grpc.RpcError) -> dict[str, str]:
             "service.spec.volumes[0].source",
             "allowed_host_paths",
         ),
+        (
+            service(volumes=[pb.Mount(type="bind", source="/srv/link/../../etc", target="/s")]),
+            "service.spec.volumes[0].source",
+            "without '..'",
+        ),
+        (service(restart="on-failure:0"), "service.spec.restart", "not one of always"),
         (service(networks={"other": pb.NetworkAttachment()}), "service.spec.networks.other", "no such network"),
     ],
 )

@@ -54,7 +54,7 @@ def test_changes_made_to_the_file_meanwhile_are_carried_out(program: Program, in
     program.declare(FILE.replace("replicas = 3", "replicas = 2").split("[services.api]")[0])
     program.start()
     program.until_converged(web=2)
-    eventually(lambda: not in_docker("api"))
+    eventually(lambda: not in_docker("api") and len(in_docker("web")) == 2)
     assert program.ids("web") == {slot: it for slot, it in before.items() if slot < 3}
 
 

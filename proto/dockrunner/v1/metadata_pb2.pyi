@@ -90,7 +90,7 @@ class Metadata(_message.Message):
     """Who set `spec.replicas`: a manager, or empty while it is the default or was set by Scale."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """For selectors: at most 64, keys at most 253 characters, values at most 4096. Never handed to Docker."""
+        """For selectors: at most 1000, names at most 253 characters, values at most 32768. Never handed to Docker."""
 
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.planner import Create, Delete, plan
+from handlers.planner import Create, Delete, completed, plan
 from handlers.ports import host_ports
 from handlers.revision import revision_of
 from proto.dockrunner import v1 as pb
@@ -96,6 +96,17 @@ def test_without_a_free_host_port_the_old_container_goes_first_and_the_plan_says
     assert "stop-first" in answer.operations[0].cause
     assert (answer.order, answer.order_reason) == ("stop-first", "its host ports leave no room for a second container")
     assert planned(new, leaving(before)) == [], "the port is still held"
+    assert planned(new) == ["create 1"]
+
+
+def test_a_lone_replica_with_a_named_volume_has_it_for_itself() -> None:
+    volume = [pb.Mount(type="volume", source="data", target="/data")]
+    old, new = service("web:1", volumes=volume), service("web:2", volumes=volume)
+    before = container(old)
+    answer = plan(new, [before], NOW)
+    assert [type(step) for step in answer.operations] == [Delete]
+    assert answer.order_reason == "a lone replica has its volume for itself"
+    assert planned(new, leaving(before)) == []
     assert planned(new) == ["create 1"]
 
 
@@ -243,11 +254,11 @@ def test_from_any_mix_of_containers_plans_converge_within_surge_and_readiness(
     wanted, containers, data = history
     replicas, now = wanted.spec.replicas, NOW
     for turn in range(200):
-        before = serving_slots(containers)
+        before = serving_slots(wanted, containers)
         answer = plan(wanted, containers, now)
         stop_first = any("stop-first" in step.cause for step in answer.operations)
         carry_out(answer, wanted, containers)
-        after = serving_slots(containers)
+        after = serving_slots(wanted, containers)
         assert len(after) >= min(len(before), replicas) - stop_first, "a plan took away what served"
         ports = [
             host_ports(port) for it in containers if it.status.state != State.EXITED for port in it.spec.template.ports
@@ -267,8 +278,11 @@ def test_from_any_mix_of_containers_plans_converge_within_surge_and_readiness(
     assert planned(wanted, *containers) == []
 
 
-def serving_slots(containers: list[pb.Container]) -> set[int]:
-    return {it.spec.slot for it in containers if it.status.ready and not it.metadata.HasField("delete_time")}
+def serving_slots(wanted: pb.Service, containers: list[pb.Container]) -> set[int]:
+    """Where something is ready, or has done what is wanted."""
+    done = [it for it in containers if it.spec.revision == revision_of(wanted.spec) and completed(it, wanted.spec)]
+    ready = [it for it in containers if it.status.ready]
+    return {it.spec.slot for it in (*done, *ready) if not it.metadata.HasField("delete_time")}
 
 
 def let_time_pass(containers: list[pb.Container], data: st.DataObject, *, eager: bool) -> bool:
