@@ -157,11 +157,14 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(engine: CountingEngine, clock: ManualClock) -> AsyncIterator[Cluster]:
-    """A run of the program from its start to its end; the engine goes on."""
+async def cluster(
+    engine: CountingEngine, clock: ManualClock, declare: Callable[[Cluster], None] = lambda _: None
+) -> AsyncIterator[Cluster]:
+    """A run of the program from its start to its end; the engine goes on. ``declare`` is what its file says."""
     made = Cluster(engine, clock)
     following = asyncio.create_task(made.informer.run())
     await made.settle(0)
+    declare(made)
     await made.operator.start()
     await made.settle()
     try:

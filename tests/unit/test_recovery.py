@@ -37,8 +37,7 @@ async def test_surplus_containers_that_were_found_at_start_are_removed(
     async with cluster(engine, clock) as first:
         first.declare("web", replicas=3)
         await first.settle()
-    async with cluster(engine, clock) as second:
-        second.declare("web", replicas=1)
+    async with cluster(engine, clock, lambda second: second.declare("web", replicas=1)) as second:
         await second.settle()
         assert len(await engine.list()) == 1
 
