@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import time
 from collections.abc import Iterator
 
 import docker as sdk
@@ -82,14 +83,22 @@ def instance(docker: sdk.APIClient) -> Iterator[str]:
 
 
 def remove_instance(api: sdk.APIClient, name: str) -> None:
-    """Removes the containers, networks and volumes of an instance, whatever state they are in."""
+    """Removes the containers, networks and volumes of an instance, whatever state they are in.
+
+    What a program that was killed had asked for last may come about after its end: so it is looked until nothing
+    is left.
+    """
     ours = {"label": [f"{LABEL_INSTANCE}={name}"]}
-    for container in api.containers(all=True, filters=ours):
-        with contextlib.suppress(sdk.errors.NotFound):
-            api.remove_container(container["Id"], v=True, force=True)
-    for network in api.networks(filters=ours):
-        with contextlib.suppress(sdk.errors.NotFound):
-            api.remove_network(network["Id"])
+    deadline = time.monotonic() + 30
+    while left := [*api.containers(all=True, filters=ours), *api.networks(filters=ours)]:
+        for container in api.containers(all=True, filters=ours):
+            with contextlib.suppress(sdk.errors.APIError):
+                api.remove_container(container["Id"], v=True, force=True)
+        for network in api.networks(filters=ours):
+            with contextlib.suppress(sdk.errors.APIError):
+                api.remove_network(network["Id"])
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"it cannot be removed: {left}")
     for volume in api.volumes(filters=ours)["Volumes"] or ():
         with contextlib.suppress(sdk.errors.NotFound):
             api.remove_volume(volume["Name"])
