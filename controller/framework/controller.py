@@ -78,6 +78,8 @@ class Controller(Generic[T]):
         """Also handles an object when one of ``child`` that it owns, or has ceased to own, changes."""
 
         def enqueue(change: Change[Any]) -> None:
+            if change.type == pb.MODIFIED and not child.concerns_owner(change.old, change.new):
+                return
             for obj in (change.old, change.new):
                 if obj is not None and (owner := child.owner(obj)):
                     self.queue.add(owner)

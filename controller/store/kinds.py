@@ -23,14 +23,15 @@ T = TypeVar("T", pb.Service, pb.Container, pb.Event)
 class Kind(Generic[T]):
     """One kind of object.
 
-    ``labels`` are what selectors see; ``owner`` is the key of the Service whose controller must learn of each
-    change; ``indices`` name the look-ups that the store keeps up to date.
+    ``labels`` are what selectors see; ``owner`` is the key of the Service whose controller must learn of a change
+    from old to new when ``concerns_owner`` says so; ``indices`` name the look-ups that the store keeps up to date.
     """
 
     name: str
     message: type[T]
     labels: Callable[[T], Mapping[str, str]]
     owner: Callable[[T], str | None] = lambda _: None
+    concerns_owner: Callable[[T, T], bool] = lambda _old, _new: True
     indices: Mapping[str, Callable[[T], str]] = field(default_factory=dict)
 
     def spec(self, obj: T) -> Message | None:
@@ -48,11 +49,26 @@ def _service_labels(service: pb.Service) -> Mapping[str, str]:
 
 SERVICE: Kind[pb.Service] = Kind("Service", pb.Service, labels=_service_labels)
 
+_COMING_UP = frozenset(
+    (pb.ContainerStatus.PENDING, pb.ContainerStatus.PULLING, pb.ContainerStatus.CREATED, pb.ContainerStatus.STARTING)
+)
+
+
+def _concerns_service(old: pb.Container, new: pb.Container) -> bool:
+    """The steps of coming up are all one to a service, unless there is something to tell."""
+    return (
+        old.metadata.generation != new.metadata.generation
+        or not {old.status.state, new.status.state} <= _COMING_UP
+        or old.status.message != new.status.message
+    )
+
+
 CONTAINER: Kind[pb.Container] = Kind(
     "Container",
     pb.Container,
     labels=lambda container: container.metadata.labels,
     owner=lambda container: container.spec.service,
+    concerns_owner=_concerns_service,
     indices={
         "service": lambda container: container.spec.service,
         "uid": lambda container: container.metadata.uid,

@@ -22,7 +22,7 @@ replicas = 2
 """
 
 # Each is done so often; the medians are compared, as one start on a busy machine says little.
-ROUNDS = 5
+ROUNDS = 7
 READY_WITHIN = 2.0
 OF_A_BARE_START = 1.5
 
