@@ -99,6 +99,8 @@ class _Draft:
     now: datetime
     containers: Sequence[pb.Container]
     slots: dict[int, _Slot]
+    # Whether the update that is under way empties slots before it fills them.
+    updating: bool = False
     operations: list[Operation] = field(default_factory=list)
     wakes: list[timedelta] = field(default_factory=list)
     # What is held on the host, once somebody needed to know.
@@ -110,6 +112,7 @@ class _Draft:
 def plan(service: pb.Service, containers: Sequence[pb.Container], now: datetime) -> Plan:
     """The next steps towards ``service``, given all of its container objects; changes nothing itself."""
     draft = _draft(service.spec, containers, now)
+    draft.updating = service.status.rollout.order == STOP_FIRST
     kept = _scale_down(draft)
     for slot in kept:
         _tidy(draft, slot)
@@ -149,9 +152,10 @@ def _draft(spec: pb.ServiceSpec, containers: Sequence[pb.Container], now: dateti
     return draft
 
 
-def _preference(container: pb.Container) -> tuple[bool, int, str]:
-    """Which of two containers of a slot is the better one: the one that is ready, then the older one."""
-    return not container.status.ready, container.metadata.create_time.ToNanoseconds(), container.metadata.name
+def _preference(container: pb.Container) -> tuple[int, int, str]:
+    """Which of two containers of a slot is the better one: ready, else with its work done, else the older one."""
+    rank = 0 if container.status.ready else 1 if container.status.state == State.EXITED else 2
+    return rank, container.metadata.create_time.ToNanoseconds(), container.metadata.name
 
 
 def _scale_down(draft: _Draft) -> list[_Slot]:
@@ -201,7 +205,8 @@ def _repair(draft: _Draft, slot: _Slot) -> None:
     if _shares_a_volume(draft.spec) and _leaving(draft):
         return  # the one before it has the volume still
     if not slot.ended:
-        _create(draft, slot, f"scale up to {draft.spec.replicas}", failures=0, restarts=0)
+        cause = "update, after stop-first" if draft.updating else f"scale up to {draft.spec.replicas}"
+        _create(draft, slot, cause, failures=0, restarts=0)
         return
     last = slot.ended[0]
     failures = _failures(draft.policy, last)

@@ -38,7 +38,8 @@ def status_of(service: pb.Service, containers: Sequence[pb.Container], plan: Pla
     for condition in conditions:
         _stamp(condition, service, now)
     status.conditions.extend(conditions)
-    if plan.outdated and len(updated) < len(living):
+    begun = service.status.rollout.revision == plan.revision
+    if plan.outdated and (begun or len(updated) < len(living)):
         status.rollout.CopyFrom(_rollout(service.status, plan, now))
     return status
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from controller.scheduler import EngineEvent
-from controller.store import CONTAINER, SERVICE
+from controller.store import CONTAINER, EVENT, SERVICE
+from proto.dockrunner import v1 as pb
 from tests.clock import ManualClock
 from tests.cluster import Cluster, CountingEngine, State, cluster
 
@@ -81,6 +82,23 @@ async def test_a_new_image_replaces_every_container_and_keeps_its_slot(world: Cl
     assert not set(before) & set(world.running())
     assert [it.spec.slot for it in world.containers()] == [1, 2, 3]
     assert len(await world.engine.list()) == 3
+
+
+async def test_an_update_that_has_to_stop_first_says_so_and_ends(world: Cluster) -> None:
+    ports = [pb.Port(target=80, published="8080-8081")]
+    world.declare("web", "web:1", replicas=2, ports=ports)
+    await world.settle()
+    stopped = world.engine.hold("stop")
+    world.declare("web", "web:2", replicas=2, ports=ports)
+    await world.settle()
+    rollout = world.store.get(SERVICE, "web").status.rollout
+    assert (rollout.order, rollout.reason) == ("stop-first", "its host ports leave no room for a second container")
+    assert len(world.running()) == 1, "one at a time"
+    stopped.set()
+    await world.settle()
+    assert len(world.running()) == 2
+    assert not world.store.get(SERVICE, "web").status.HasField("rollout")
+    assert any("update, after stop-first" in event.message for event in world.store.list(EVENT))
 
 
 async def test_replicas_and_restart_policy_change_without_a_new_container(world: Cluster) -> None:

@@ -189,6 +189,13 @@ def test_of_two_containers_in_one_slot_the_ready_one_stays() -> None:
     assert planned(web, starting, serving) == [f"delete {name(starting)}"]
 
 
+def test_a_container_that_has_done_its_work_is_not_replaced_by_one_that_has_yet_to_begin() -> None:
+    web = service(restart="no")
+    pending = container(web, state=State.PENDING, age=9)
+    done = container(web, state=State.EXITED, exit_code=0)
+    assert planned(web, pending, done) == [f"delete {name(pending)}"]
+
+
 def test_the_restart_policy_and_the_number_of_replicas_change_in_place() -> None:
     before, after = service(restart="always"), service(restart="no")
     assert planned(after, it := container(before)) == [f"amend {name(it)}"]
