@@ -27,7 +27,10 @@ def violated(error: grpc.RpcError) -> dict[str, str]:
     assert status is not None
     details = error_details_pb2.BadRequest()
     assert status.details[0].Unpack(details)
-    return {violation.field: violation.description for violation in details.field_violations}
+    texts: dict[str, str] = {}
+    for violation in details.field_violations:
+        texts[violation.field] = f"{texts.get(violation.field, '')} {violation.description}"
+    return texts
 
 
 @pytest.mark.parametrize(
