@@ -1,7 +1,5 @@
 """What runs becomes and stays what is declared: the whole loop against the memory engine, in moved time."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from controller.scheduler import EngineEvent
@@ -9,22 +7,6 @@ from controller.store import CONTAINER, EVENT, SERVICE
 from proto.dockrunner import v1 as pb
 from tests.clock import ManualClock
 from tests.cluster import Cluster, CountingEngine, State, cluster
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def engine(clock: ManualClock) -> CountingEngine:
-    return CountingEngine(clock)
-
-
-@pytest.fixture
-async def world(engine: CountingEngine, clock: ManualClock) -> AsyncIterator[Cluster]:
-    async with cluster(engine, clock) as made:
-        yield made
 
 
 async def test_a_declared_service_runs(world: Cluster) -> None:

@@ -1,7 +1,6 @@
 """The engine refuses, is slow, forgets, and is meddled with: the whole loop in moved time."""
 
 import itertools
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,22 +12,6 @@ from handlers.policy import Policy
 from proto.dockrunner import v1 as pb
 from tests.clock import ManualClock
 from tests.cluster import Cluster, CountingEngine, State, cluster
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def engine(clock: ManualClock) -> CountingEngine:
-    return CountingEngine(clock)
-
-
-@pytest.fixture
-async def world(engine: CountingEngine, clock: ManualClock) -> AsyncIterator[Cluster]:
-    async with cluster(engine, clock) as made:
-        yield made
 
 
 async def test_surplus_containers_that_were_found_at_start_are_removed(
