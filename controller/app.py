@@ -1,46 +1,40 @@
 """Builds the parts of the program, starts them in order and stops them in reverse.
 
-Order: lock, engine list (what runs becomes container objects again), API, file, controllers, ready.
+Order: lock, journal, engine list (what runs becomes container objects again), API, file, controllers, ready.
 """
 
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-# The built-in handlers declare themselves as they are imported.
-import handlers.container
-import handlers.service  # noqa: F401
 from controller import logs
 from controller.clock import Clock, SystemClock
 from controller.config_agent import ConfigAgent, connect
 from controller.control_plane.server import Server
 from controller.control_plane.servicer import ControlPlane
 from controller.convergence import report_convergence
-from controller.errors import StartError
-from controller.framework import Operator, on
+from controller.errors import HandlersBroken, StartError
+from controller.framework import load, on
 from controller.lock import InstanceLock
 from controller.metrics import Metrics
 from controller.probes import Probes
-from controller.scheduler import Engine, Informer
-from controller.service_metrics import ServiceMetrics
+from controller.program import CONFIG_AGENT, Program
+from controller.scheduler import Engine
 from controller.settings import Settings
-from controller.store import EVENT, WARNING, Change, Recorder, Store
-from handlers.admission import ServiceAdmission
-from handlers.in_flight import InFlight
-from handlers.instance import Instance
-from handlers.orphans import Orphans
+from controller.store import (
+    Journal,
+    NoJournal,
+    SqliteJournal,
+)
 from handlers.policy import read_policy
 from proto.dockrunner import v1 as pb
 
 # Within these, in seconds, the program has stopped; ten in all are promised.
 API_GRACE = 1.0
 HANDLER_GRACE = 6.0
-
-# The source of events about the file; what they say it logs itself, problem by problem.
-CONFIG_AGENT = "config-agent"
 
 logger = logging.getLogger("dock_runner.app")
 
@@ -52,40 +46,51 @@ def run(settings: Settings) -> int:
         StartError: it cannot start.
     """
     logs.configure(settings.log_format, settings.log_level)
-    return asyncio.run(App(settings, SystemClock()).run())
+    metrics = Metrics()
+    with InstanceLock(settings.state_dir, settings.runtime_dir, settings.instance):
+        journal = _journal(settings, metrics)
+        broken = _load_handlers(settings.handlers)
+        return asyncio.run(App(settings, SystemClock(), metrics, journal, broken).run())
+
+
+def _journal(settings: Settings, metrics: Metrics) -> Journal:
+    if settings.state_dir is None:
+        return NoJournal()
+    journal = SqliteJournal(settings.state_dir / f"{settings.instance}.journal", metrics)
+    journal.open()
+    return journal
+
+
+def _load_handlers(names: Sequence[str]) -> Sequence[HandlersBroken]:
+    """Loads the user's modules; those that are broken are left out, and do not keep the program from its work."""
+    broken = []
+    for name in names:
+        try:
+            load(on.default, name)
+        except HandlersBroken as error:
+            broken.append(error)
+    return broken
 
 
 class App:
     """The whole program, in one process and one event loop."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, metrics: Metrics, journal: Journal, broken: Sequence[HandlersBroken]
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._operating = False
-        self.metrics = Metrics()
-        self.store = Store(clock)
-        self.recorder = Recorder(self.store, clock)
-        self.store.subscribe(EVENT, _log_event)
-        ServiceMetrics(self.store, self.metrics, clock)
-        instance = Instance(settings.instance)
-        orphans = Orphans(self.store, self.recorder)
-        policy = read_policy(settings.policy)
+        self._broken = broken
+        self.metrics = metrics
         self.engine = self._engine()
-        self.informer = Informer(self.engine, self.store, clock, self.metrics, instance.adopt, resync=settings.resync)
-        self.admission = ServiceAdmission(self.store, clock, orphans, policy)
-        self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
-        self.operator = Operator(
-            on.default, self.store, self.recorder, clock, self.metrics, workers=settings.workers,
-            inject={
-                "engine": self.engine, "informer": self.informer, "instance": instance, "recorder": self.recorder,
-                "orphans": orphans, "in_flight": self.in_flight, "policy": policy,
-            },
+        self.program = Program(
+            self.engine, journal, clock, metrics, instance=settings.instance, policy=read_policy(settings.policy),
+            workers=settings.workers, resync=settings.resync,
         )  # fmt: skip
-        self.informer.on_adopted(self.operator.containers.remember)
-        self.informer.on_recovered(self.operator.containers.resync)
-        self.informer.on_drift(self.operator.containers.queue.add)
+        self.informer, self.operator = self.program.informer, self.program.operator
         self.agent: ConfigAgent | None = None
 
     async def run(self) -> int:
@@ -93,12 +98,20 @@ class App:
         self._listen_to_signals()
         settings = self._settings
         async with AsyncExitStack() as stack:
-            stack.enter_context(InstanceLock(settings.state_dir, settings.runtime_dir, settings.instance))
-            probes = Probes(settings.metrics.host_port, self.metrics, self._checks())
+            probes = Probes(settings.metrics.host_port, self.metrics, self._checks(), self.operator.probe)
             await stack.enter_async_context(_started(probes))
             stack.push_async_callback(self.engine.close)
+            persistence = self.program.persistence
+            await self.program.restore()
+            self.program.say_broken(self._broken)
+            stack.push_async_callback(persistence.close)
+            await stack.enter_async_context(self._in_background("journal", persistence.run()))
             await stack.enter_async_context(self._in_background("informer", self.informer.run()))
-            servicer = ControlPlane(self.store, self.recorder, self.admission, self.metrics, self._clock)
+            servicer = ControlPlane(
+                self.program.store, self.program.recorder, self.program.admission, persistence, self.metrics,
+                self._clock,
+            )  # fmt: skip
+            stack.push_async_callback(servicer.settled)
             server = Server([address.endpoint for address in settings.listen], servicer, self.metrics, self._clock)
             await server.start()
             stack.push_async_callback(server.stop, API_GRACE)
@@ -119,7 +132,7 @@ class App:
         waits: set[asyncio.Task[Any]] = {asyncio.create_task(self._stopping.wait()), *self._background}
         once = None
         if self._settings.once:
-            once = asyncio.create_task(report_convergence(self.store, self._declared, self._settings.timeout))
+            once = asyncio.create_task(report_convergence(self.program.store, self._declared, self._settings.timeout))
             waits.add(once)
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         logger.info("stopping; containers are left running")
@@ -140,7 +153,7 @@ class App:
     async def _stop_operating(self) -> None:
         if self._operating:
             await self.operator.stop(HANDLER_GRACE)
-        await self.in_flight.close()
+        await self.program.in_flight.close()
 
     async def _start_agent(self, stack: AsyncExitStack) -> None:
         """The ConfigAgent is a client of the API like any other."""
@@ -154,7 +167,7 @@ class App:
 
     def _report_config(self, type_: str, reason: str, message: str) -> None:
         about = pb.ObjectReference(kind="Config", name=str(self._settings.config))
-        self.recorder.record(CONFIG_AGENT, about, type_, reason, message)
+        self.program.recorder.record(CONFIG_AGENT, about, type_, reason, message)
 
     def _declared(self) -> bool:
         """Whether what is to be converged to is known."""
@@ -211,15 +224,6 @@ class App:
             self._background.discard(task)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-
-def _log_event(change: Change[pb.Event]) -> None:
-    """What people find in `get events` they find in the log as well, each time that it happens."""
-    event = change.new
-    if event is not None and change.type != pb.DELETED and event.source != CONFIG_AGENT:
-        level = logging.WARNING if event.type == WARNING else logging.INFO
-        about = event.regarding.name
-        logging.getLogger(f"dock_runner.{event.source}").log(level, "%s: %s: %s", about, event.reason, event.message)
 
 
 @asynccontextmanager

@@ -31,6 +31,18 @@ class PermanentError(DockRunnerError):
     """Never in this way: the handler is not called again until the object changes."""
 
 
+class HandlerTimeout(DockRunnerError):
+    """A handler's time was up, and its call was cancelled."""
+
+
+class HandlersBroken(DockRunnerError):
+    """A module of the user's handlers cannot be loaded; ``module`` is what it was named by."""
+
+    def __init__(self, module: str, message: str) -> None:
+        super().__init__(message)
+        self.module = module
+
+
 # What the store raises.
 
 
@@ -62,6 +74,21 @@ class SlowWatcher(StoreError):
     """The watcher did not read fast enough and was closed; it must list again."""
 
 
+# What the journal raises.
+
+
+class JournalError(DockRunnerError):
+    """Desired state could not be kept, or what was kept could not be read."""
+
+
+class JournalFull(JournalError):
+    """It could not be kept because the disk is full."""
+
+
+class JournalDamaged(JournalError):
+    """What was kept is cut off or altered, or the file is no journal at all."""
+
+
 # What admission raises.
 
 
@@ -82,6 +109,10 @@ class Invalid(DockRunnerError):
     def __init__(self, violations: Sequence[Violation]) -> None:
         super().__init__("; ".join(map(str, violations)))
         self.violations = tuple(violations)
+
+
+class AdmissionFailed(DockRunnerError):
+    """A handler that has to agree to a declaration could not answer."""
 
 
 class PolicyDenied(DockRunnerError):

@@ -30,6 +30,7 @@ QUEUE_BUCKETS = tuple(10e-9 * 10**i for i in range(12))
 # What a container takes: tens of milliseconds for a start, minutes for a pull. In seconds.
 CONTAINER_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 ENGINE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+JOURNAL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 RECONCILE_RESULTS = ("success", "error", "requeue", "requeue_after")
 
@@ -171,6 +172,9 @@ class Metrics:
         )
         self.store_objects = self._gauge("dock_runner_store_objects", "Objects in the store.", ["kind"])
         self.watchers = self._gauge("dock_runner_watchers", "Open watches of the API.", ["kind"])
+        self.journal_commit = self._histogram(
+            "dock_runner_journal_commit_seconds", "Writing one group of commits, up to its fsync.", [], JOURNAL_BUCKETS
+        )
         self.build_info = self._gauge("dock_runner_build_info", "Always 1: the version that runs.", ["version"])
         self.build_info.labels(version("dock-runner")).set(1)
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import choose_encoder
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 Check = Callable[[], str | None]
 """None while all is well, else the reason why not."""
+Ask = Callable[[], Awaitable[Mapping[str, tuple[bool, str]]]]
+"""Further checks by name, which take their time: whether all is well, and something to say of it."""
+
+
+async def _nobody() -> Mapping[str, tuple[bool, str]]:
+    return {}
+
 
 _GRACE = 1  # seconds that a request in progress gets at the end
 
@@ -30,11 +37,14 @@ class Probes:
     ``/readyz`` is 200 while every check is well, else 503; ``?verbose`` lists the checks as Kubernetes does.
     """
 
-    def __init__(self, address: tuple[str, int], metrics: Metrics, checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self, address: tuple[str, int], metrics: Metrics, checks: Mapping[str, Check], ask: Ask = _nobody
+    ) -> None:
         self.address = address
         """Host and port; once started, a port that was given as 0 is the chosen one."""
         self._metrics = metrics
         self._checks = checks
+        self._ask = ask
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -73,16 +83,20 @@ class Probes:
             return PlainTextResponse("ok\n")
 
         async def readyz(request: "Request") -> Response:
-            return self._ready("verbose" in request.query_params)
+            return await self._ready("verbose" in request.query_params)
 
         return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
 
-    def _ready(self, verbose: bool) -> "Response":
+    async def _ready(self, verbose: bool) -> "Response":
         from starlette.responses import PlainTextResponse
 
-        results = {name: check() for name, check in self._checks.items()}
-        ready = not any(results.values())
-        lines = [f"[-]{name} failed: {reason}" if reason else f"[+]{name} ok" for name, reason in results.items()]
+        results = {name: (not (reason := check()), reason or "") for name, check in self._checks.items()}
+        results.update(await self._ask())
+        ready = all(well for well, _ in results.values())
+        lines = [
+            f"[+]{name} ok" + (f": {words}" if words else "") if well else f"[-]{name} failed: {words}"
+            for name, (well, words) in results.items()
+        ]
         lines.append("readyz check passed" if ready else "readyz check failed")
         text = "ok\n" if ready and not verbose else "\n".join(lines) + "\n"
         return PlainTextResponse(text, status_code=200 if ready else 503)

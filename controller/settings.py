@@ -114,6 +114,8 @@ class Settings:
     """Calls in flight at once that change containers."""
     resync: float
     """Seconds between two full lists of the engine's containers."""
+    handlers: tuple[str, ...]
+    """Files or modules with handlers of the user's."""
     policy: Path | None
     """TOML file of the admission policy; None: the built-in one."""
     once: bool
@@ -200,7 +202,7 @@ class _InstanceType(click.ParamType[str]):
 
 _PATH = click.Path(path_type=Path)
 _NOT_YET = (
-    "--handlers", "--tls-cert", "--tls-key", "--tls-client-ca", "--token-file", "--webhook", "--webhook-secret-file",
+    "--tls-cert", "--tls-key", "--tls-client-ca", "--token-file", "--webhook", "--webhook-secret-file",
 )  # fmt: skip
 
 
@@ -230,6 +232,8 @@ _OPTIONS = (
             help="calls in flight at once that change containers"),
     _option("--resync", type=DurationType(), default="30s", show_default=True,
             help="how often all of the engine's containers are listed"),
+    _option("--handlers", "MODULE", multiple=True,
+            help="file such as ./notify.py, or module, with handlers of your own; repeatable"),
     _option("--policy", type=_PATH, help="TOML admission policy  [default: built in]"),
     _option("--once", is_flag=True, help="end when all is converged, with status 0"),
     _option("--timeout", type=DurationType(), help="with --once: end with status 1 when it takes longer"),
@@ -238,7 +242,7 @@ _OPTIONS = (
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
             show_default=True),
     _option("--insecure", is_flag=True, help="serve on a loopback TCP address without authentication"),
-    *(_option(flag, multiple=flag == "--handlers", hidden=True) for flag in _NOT_YET),
+    *(_option(flag, hidden=True) for flag in _NOT_YET),
 )  # fmt: skip
 
 

@@ -1,11 +1,13 @@
 """What may be declared: defaults, validation and policy of services, and the plan that a declaration leads to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from controller import Patch, on
 from controller.clock import Clock
 from controller.errors import Invalid, Violation
-from controller.store import CONTAINER, Store
+from controller.framework import Admission
+from controller.store import CONTAINER, SERVICE, Store
 from proto.dockrunner import v1 as pb
 
 from .naming import DEFAULT_NETWORK
@@ -17,27 +19,60 @@ from .validation import conflicts, violations
 DEFAULT_GRACE = timedelta(seconds=10)
 
 
-class ServiceAdmission:
-    """The Admission port of the API, for services."""
+@on.mutate("Service")
+async def fill_in_defaults(patch: Patch) -> None:
+    """Fills in every default, so that what is stored says all that there is to say."""
+    fill_in(patch.spec)
 
-    def __init__(self, store: Store, clock: Clock, orphans: Orphans, policy: Policy) -> None:
+
+@on.validate("Service")
+async def check_fields(body: pb.Service) -> Sequence[Violation]:
+    """What is wrong with the service by itself."""
+    return violations(body)
+
+
+@on.validate("Service")
+async def check_host_ports(body: pb.Service, others: Sequence[pb.Service]) -> Sequence[Violation]:
+    """Host ports that another service has."""
+    return list(conflicts(body, others))
+
+
+@on.validate("Service")
+async def check_policy(body: pb.Service, others: Sequence[pb.Service], policy: Policy) -> Sequence[Violation]:
+    """What the policy has against it."""
+    return [*policy.violations(body), *policy.too_many(others)]
+
+
+class ServiceAdmission:
+    """The Admission port of the API, for services. ``release`` has a deletion wait for its containers alone."""
+
+    def __init__(
+        self, admission: Admission, store: Store, clock: Clock, orphans: Orphans, release: Callable[[pb.Service], None]
+    ) -> None:
+        self._admission = admission
         self._store = store
         self._clock = clock
         self._orphans = orphans
-        self._policy = policy
+        self.release = release
 
-    def admit(self, services: Sequence[pb.Service], others: Sequence[pb.Service]) -> Sequence[pb.Service]:
+    async def admit(
+        self, services: Sequence[pb.Service], olds: Sequence[pb.Service | None], others: Sequence[pb.Service], *,
+        dry_run: bool = False,
+    ) -> Sequence[pb.Service]:  # fmt: skip
         """See :class:`controller.control_plane.admission.Admission`."""
-        admitted = [with_defaults(service) for service in services]
-        found = [
-            Violation(f"[{index}].{violation.field}", violation.description)
-            for index, service in enumerate(admitted)
-            for violation in (*violations(service), *self._policy.violations(service))
-        ]
-        for index, violation in conflicts(admitted, others):
-            found.append(Violation(f"[{index}].{violation.field}", violation.description))
-        if (total := len(others) + len(admitted)) > self._policy.max_services:
-            found.append(Violation("", f"{total} services; the policy allows {self._policy.max_services}"))
+        admitted: list[pb.Service] = []
+        found: list[Violation] = []
+        standing = list(others)
+        for index, (service, old) in enumerate(zip(services, olds, strict=True)):
+            try:
+                complete = await self._admission.complete(SERVICE, service, old, dry_run=dry_run)
+            except Invalid as error:
+                found += _indexed(index, error.violations)
+                continue
+            against = await self._admission.violations(SERVICE, complete, old, standing, dry_run=dry_run)
+            found += _indexed(index, against)
+            admitted.append(complete)
+            standing.append(complete)
         if found:
             raise Invalid(found)
         return admitted
@@ -57,11 +92,12 @@ class ServiceAdmission:
         self._orphans.declared(manager)
 
 
-def with_defaults(service: pb.Service) -> pb.Service:
-    """A copy with every default filled in."""
-    full = pb.Service()
-    full.CopyFrom(service)
-    spec = full.spec
+def _indexed(index: int, violations_: Sequence[Violation]) -> list[Violation]:
+    return [Violation(f"[{index}].{it.field}".rstrip("."), it.description) for it in violations_]
+
+
+def fill_in(spec: pb.ServiceSpec) -> None:
+    """Fills in every default."""
     if not spec.HasField("replicas"):
         spec.replicas = 1
     spec.restart = spec.restart or "always"
@@ -74,7 +110,6 @@ def with_defaults(service: pb.Service) -> pb.Service:
         port.protocol = port.protocol or "tcp"
     for mount in spec.volumes:
         mount.type = mount.type or "volume"
-    return full
 
 
 def _step(service: pb.Service, operation: Operation) -> pb.PlanStep:

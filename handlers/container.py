@@ -56,7 +56,7 @@ async def run(
     return None
 
 
-@on.delete("Container")
+@on.delete("Container", backoff=0.05)
 async def take_down(
     body: pb.Container, store: Store, engine: Engine, informer: Informer, recorder: Recorder, in_flight: InFlight
 ) -> Result:

@@ -14,7 +14,7 @@ from controller.scheduler.engine import (
     CreateRequest,
     Observed,
 )
-from controller.store import SERVICE
+from controller.store import SERVICE, owner_of
 from proto.dockrunner import v1 as pb
 
 from .naming import container_name, network_name
@@ -37,6 +37,7 @@ class Instance:
                 uid=uid,
                 labels=SERVICE.labels(service),
                 manager=service.metadata.manager,
+                owners=[owner_of(service)],
             ),
             spec=pb.ContainerSpec(
                 service=service.metadata.name,

@@ -2,10 +2,12 @@
 
 The engine still has what an earlier run of the program made. When nobody declares its service any more, that may be
 because it was taken out of the file meanwhile, or because whoever declared it has not come back yet. So an orphan is
-removed only once its own manager has declared its complete set without it; until then it is left running.
+removed only once its own manager has declared its complete set without it, or when the journal knows that its service
+was deleted; until then it is left running.
 """
 
 import logging
+from collections.abc import Collection
 
 from controller.store import CONTAINER, SERVICE, WARNING, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
@@ -14,11 +16,15 @@ logger = logging.getLogger("dock_runner.orphans")
 
 
 class Orphans:
-    """Judges orphans; remembers which managers have declared their complete set in this run."""
+    """Judges orphans; remembers which managers have declared their complete set in this run.
 
-    def __init__(self, store: Store, recorder: Recorder) -> None:
+    ``deleted`` are the names of services whose deletion the journal knows of.
+    """
+
+    def __init__(self, store: Store, recorder: Recorder, deleted: Collection[str] = ()) -> None:
         self._store = store
         self._recorder = recorder
+        self._deleted = deleted
         self._complete: set[str] = set()
 
     def declared(self, manager: str) -> None:
@@ -32,7 +38,8 @@ class Orphans:
         if self._store.find(SERVICE, container.spec.service) is not None:
             return False
         gone = container.status.state == pb.ContainerStatus.EXITED and not container.status.docker_id
-        if gone or container.metadata.manager in self._complete:
+        known = container.spec.service in self._deleted or container.metadata.manager in self._complete
+        if gone or known:
             self._store.delete(CONTAINER, container.metadata.name)
         else:
             text = f"service {container.spec.service} is not declared by anyone; left running"

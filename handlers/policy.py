@@ -36,6 +36,14 @@ class Policy:
             if mount.type == "bind" and mount.source.startswith("/"):
                 yield from self._bind(f"spec.volumes[{number}].source", mount.source)
 
+    def too_many(self, others: Sequence[pb.Service]) -> Iterator[Violation]:
+        """What the policy has against one more service beside ``others``, which may name one twice."""
+        if len(others) < self.max_services:
+            return
+        services = len({other.metadata.name for other in others}) + 1
+        if services > self.max_services:
+            yield Violation("", f"{services} services; the policy allows {self.max_services}")
+
     def check(self, template: pb.ServiceSpec) -> None:
         """Asks again when a container is made: a folder may have become a link since it was declared.
 

@@ -19,7 +19,7 @@ VERSION = 1
 # Everything else of a spec changes in place.
 FIELDS = (
     "image", "command", "entrypoint", "environment", "ports", "labels", "user", "working_dir", "stop_signal",
-    "stop_grace_period", "networks", "volumes",
+    "stop_grace_period", "networks", "volumes", "restarted_at",
 )  # fmt: skip
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from controller import Result, on
-from controller.store import CONTAINER, NORMAL, SERVICE, Recorder, Store, reference
+from controller.store import CONTAINER, NORMAL, SERVICE, Recorder, Store, owner_of, reference
 from proto.dockrunner import v1 as pb
 
 from .instance import Instance
 from .planner import Amend, Create, Delete, Operation, plan
+from .revision_history import keep_revision
 from .status import status_of
 
 SOURCE = "service-controller"
@@ -21,8 +22,9 @@ async def converge(body: pb.Service, store: Store, now: Any, instance: Instance,
         return None
     containers = store.list(CONTAINER, index="service", value=body.metadata.name)
     planned = plan(body, containers, now)
+    keep_revision(body, store)
     write_status(store, body, status_of(body, containers, planned, now))
-    hand_down_labels(body, containers, store)
+    take_under(body, containers, store)
     for operation in planned.operations:
         carry_out(operation, body, store, instance)
         tell(operation, body, recorder)
@@ -54,15 +56,20 @@ def carry_out(operation: Operation, service: pb.Service, store: Store, instance:
             store.update(CONTAINER, container.metadata.name, amend, uid=container.metadata.uid)
 
 
-def hand_down_labels(service: pb.Service, containers: Sequence[pb.Container], store: Store) -> None:
-    """Gives container objects the labels of their service, for selectors; those in Docker stay as they were made."""
-    labels = SERVICE.labels(service)
+def take_under(service: pb.Service, containers: Sequence[pb.Container], store: Store) -> None:
+    """Makes container objects the service's own, also those found in Docker: they go with it, and have its labels.
+
+    The labels are for selectors; those in Docker stay as they were made.
+    """
+    labels, owner = SERVICE.labels(service), owner_of(service)
     for container in containers:
-        if container.metadata.labels != labels:
+        if container.metadata.labels != labels or owner not in container.metadata.owners:
 
             def hand_down(edited: pb.Container) -> None:
                 edited.metadata.labels.clear()
                 edited.metadata.labels.update(labels)
+                del edited.metadata.owners[:]
+                edited.metadata.owners.append(owner)
 
             store.update(CONTAINER, container.metadata.name, hand_down, uid=container.metadata.uid)
 

@@ -37,7 +37,9 @@ def status_of(service: pb.Service, containers: Sequence[pb.Container], plan: Pla
     ]
     for condition in conditions:
         _stamp(condition, service, now)
+    ours = {condition.type for condition in conditions}
     status.conditions.extend(conditions)
+    status.conditions.extend(condition for condition in service.status.conditions if condition.type not in ours)
     begun = service.status.rollout.revision == plan.revision
     if plan.outdated and (begun or len(updated) < len(living)):
         status.rollout.CopyFrom(_rollout(service.status, plan, now))

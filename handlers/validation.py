@@ -45,19 +45,18 @@ def violations(service: pb.Service) -> list[Violation]:
     return [violation for check in _CHECKS for violation in check(service)]
 
 
-def conflicts(services: Sequence[pb.Service], others: Sequence[pb.Service]) -> Iterator[tuple[int, Violation]]:
-    """Host ports that one of ``services`` claims and another or one of ``others`` has; each with the index."""
+def conflicts(service: pb.Service, others: Sequence[pb.Service]) -> Iterator[Violation]:
+    """Host ports that a service claims and one of ``others``, or itself, has already."""
+    wanted = [(number, claim) for number, port in enumerate(service.spec.ports) if (claim := _claim(port))]
+    if not wanted:
+        return
     claims = [(claim, other.metadata.name) for other in others for port in other.spec.ports if (claim := _claim(port))]
-    for index, service in enumerate(services):
-        for number, port in enumerate(service.spec.ports):
-            claim = _claim(port)
-            if claim is None:
-                continue
-            taken = next(((other, owner) for other, owner in claims if claim.collides(other)), None)
-            if taken is not None:
-                text = f"host port {claim} is claimed by service {taken[1]} ({taken[0]}) already; choose another"
-                yield index, Violation(f"spec.ports[{number}].published", text)
-            claims.append((claim, service.metadata.name))
+    for number, claim in wanted:
+        taken = next(((other, owner) for other, owner in claims if claim.collides(other)), None)
+        if taken is not None:
+            text = f"host port {claim} is claimed by service {taken[1]} ({taken[0]}) already; choose another"
+            yield Violation(f"spec.ports[{number}].published", text)
+        claims.append((claim, service.metadata.name))
 
 
 def _claim(port: pb.Port) -> HostPorts | None:

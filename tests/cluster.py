@@ -2,26 +2,20 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import handlers.container
-import handlers.service  # noqa: F401  # the handlers declare themselves
 from controller.errors import EngineUnavailable
-from controller.framework import Operator, on
 from controller.metrics import Metrics
-from controller.scheduler import EngineEvent, Informer, Observed
+from controller.program import Program
+from controller.scheduler import EngineEvent, Observed
 from controller.scheduler.engine import CreateRequest, Progress
 from controller.scheduler.memory import MemoryEngine
-from controller.store import CONTAINER, EVENT, SERVICE, Recorder, Store
-from handlers.admission import ServiceAdmission
-from handlers.in_flight import InFlight
-from handlers.instance import Instance
-from handlers.orphans import Orphans
-from handlers.policy import Policy
+from controller.store import CONTAINER, EVENT, SERVICE, NoJournal
+from controller.testing import ManualClock, running
+from handlers.admission import fill_in
 from proto.dockrunner import v1 as pb
-from tests.clock import ManualClock
 
 State = pb.ContainerStatus
 
@@ -75,9 +69,8 @@ class CountingEngine(MemoryEngine):
         await self._wait("create")
         if "create" not in self.lost:
             return await super().create(request)
-        subscribers, self._subscribers = self._subscribers, set()
-        await super().create(request)
-        self._subscribers = subscribers
+        with self.unheard():
+            await super().create(request)
         raise EngineUnavailable("the answer was lost")
 
     async def start(self, container_id: str) -> None:
@@ -98,44 +91,39 @@ class CountingEngine(MemoryEngine):
         self.calls["remove"] += 1
         await super().remove(container_id)
 
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Within it nobody is told of what happens."""
+        subscribers, self._subscribers = self._subscribers, {}
+        try:
+            yield
+        finally:
+            self._subscribers = subscribers
+
     def say(self, event: EngineEvent) -> None:
         """Sends an event though nothing happened."""
         for queue in self._subscribers:
             queue.put_nowait(event)
 
 
-class Cluster:
-    """One run of the program."""
+class Cluster(Program):
+    """One run of the program, with nothing of the runs before it kept but by the engine."""
+
+    engine: CountingEngine
 
     def __init__(self, engine: CountingEngine, clock: ManualClock) -> None:
-        self.engine, self.clock = engine, clock
-        self.metrics = Metrics()
-        self.store = Store(clock)
-        self.recorder = Recorder(self.store, clock)
-        self.orphans = Orphans(self.store, self.recorder)
-        instance = Instance("default")
-        policy = Policy()
-        self.informer = Informer(engine, self.store, clock, self.metrics, instance.adopt)
-        self.admission = ServiceAdmission(self.store, clock, self.orphans, policy)
-        self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
-        inject: dict[str, Any] = {
-            "engine": engine, "informer": self.informer, "instance": instance, "recorder": self.recorder,
-            "orphans": self.orphans, "in_flight": self.in_flight, "policy": policy,
-        }  # fmt: skip
-        self.operator = Operator(on.default, self.store, self.recorder, clock, self.metrics, workers=4, inject=inject)
-        self.informer.on_adopted(self.operator.containers.remember)
-        self.informer.on_recovered(self.operator.containers.resync)
-        self.informer.on_drift(self.operator.containers.queue.add)
+        super().__init__(engine, NoJournal(), clock, Metrics(), workers=4)
+        self.clock = clock
 
     def declare(self, name: str, image: str = "web:1", replicas: int = 1, manager: str = "api", **spec: Any) -> None:
         """Creates the service or changes its spec."""
         wanted = pb.Service(metadata=pb.Metadata(name=name, manager=manager))
         wanted.spec.MergeFrom(pb.ServiceSpec(image=image, replicas=replicas, **spec))
-        (admitted,) = self.admission.admit([wanted], [])
+        fill_in(wanted.spec)
         if self.store.find(SERVICE, name) is None:
-            self.store.create(SERVICE, admitted)
+            self.store.create(SERVICE, wanted)
         else:
-            self.store.update(SERVICE, name, lambda edited: edited.spec.CopyFrom(admitted.spec))
+            self.store.update(SERVICE, name, lambda edited: edited.spec.CopyFrom(wanted.spec))
 
     def containers(self, name: str = "web") -> list[pb.Container]:
         return self.store.list(CONTAINER, index="service", value=name)
@@ -162,17 +150,6 @@ async def cluster(
 ) -> AsyncIterator[Cluster]:
     """A run of the program from its start to its end; the engine goes on. ``declare`` is what its file says."""
     made = Cluster(engine, clock)
-    following = asyncio.create_task(made.informer.run())
-    await made.settle(0)
-    declare(made)
-    await made.operator.start()
-    await made.settle()
-    try:
+    async with running(made, clock, declare=lambda: declare(made), grace=1):
+        await made.settle()
         yield made
-    finally:
-        stopping = asyncio.create_task(made.operator.stop(1))
-        await clock.settle()
-        await stopping
-        await made.in_flight.close()
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)

@@ -6,6 +6,7 @@ from typing import Any
 import tomlkit
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from tomlkit.items import InlineTable, Table
 
 from proto.dockrunner import v1 as pb
@@ -59,6 +60,8 @@ def _message(message: Message) -> Any:
     match message:
         case Duration():
             return _duration(message)
+        case Timestamp():
+            return message.ToJsonString()
         case pb.Port() if not message.published or message.target:
             return _port(message)
         case pb.Mount() if (text := _mount(message)) is not None:

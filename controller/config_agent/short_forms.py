@@ -8,12 +8,14 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path as FilePath
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from proto.dockrunner import v1 as pb
 
@@ -121,6 +123,17 @@ def durations(value: Any, _limit: int) -> Sequence[Duration]:
     return [duration]
 
 
+def timestamps(value: Any, _limit: int) -> Sequence[Timestamp]:
+    """A date and time of TOML's own, or the same as a text; without an offset it is UTC."""
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except ValueError:
+        raise NotThatForm(f"{show(value)} is no date and time such as 2026-01-31T03:00:00Z") from None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment.astimezone(UTC) if moment.tzinfo else moment)
+    return [timestamp]
+
+
 def resolve_mount(mount: Message, folder: FilePath) -> None:
     """Makes the source of a bind mount absolute: ``~`` is the home folder, others start from the file's folder."""
     if not isinstance(mount, pb.Mount) or mount.type != "bind" or not mount.source:
@@ -155,6 +168,7 @@ SHORT_FORMS: dict[str, tuple[tuple[type, ...], Callable[[Any, int], Sequence[Mes
     pb.Port.DESCRIPTOR.full_name: ((str, int), ports),
     pb.Mount.DESCRIPTOR.full_name: ((str,), mounts),
     Duration.DESCRIPTOR.full_name: ((str, int, float), durations),
+    Timestamp.DESCRIPTOR.full_name: ((datetime, str), timestamps),
 }
 # What is done to a message once it is read, however it was written.
 FINISHED: dict[str, Callable[[Message, FilePath], None]] = {pb.Mount.DESCRIPTOR.full_name: resolve_mount}

@@ -9,14 +9,23 @@ from proto.dockrunner import v1 as pb
 class Admission(Protocol):
     """Defaults, validation and the plan of a declaration; knows nothing of gRPC."""
 
-    def admit(self, services: Sequence[pb.Service], others: Sequence[pb.Service]) -> Sequence[pb.Service]:
+    async def admit(
+        self,
+        services: Sequence[pb.Service],
+        olds: Sequence[pb.Service | None],
+        others: Sequence[pb.Service],
+        *,
+        dry_run: bool = False,
+    ) -> Sequence[pb.Service]:
         """The services with all defaults filled in, in the same order; its arguments are left as they are.
 
-        ``others`` are the services that will stand beside them. Only name, labels, annotations and spec are looked
-        at; ``spec.replicas`` must be set already where the present number is to stay.
+        ``olds`` are what they would replace, and ``others`` the services that will stand beside them. Only name,
+        labels, annotations and spec are looked at; ``spec.replicas`` must be set already where the present number is
+        to stay.
 
         Raises:
             Invalid: every violation at once; fields begin with the index: ``[1].spec.ports[0].published``.
+            AdmissionFailed: it cannot be said whether they may be let in.
         """
 
     def preview(self, service: pb.Service) -> Sequence[pb.PlanStep]:
@@ -27,3 +36,6 @@ class Admission(Protocol):
 
     def declared(self, manager: str) -> None:
         """A manager's complete set has been accepted: containers that only it could still want may go."""
+
+    def release(self, service: pb.Service) -> None:
+        """The deletion of a service shall wait no longer for anything but its containers."""

@@ -10,12 +10,15 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # ship
 from grpc_status import rpc_status
 
 from controller.errors import (
+    AdmissionFailed,
     AlreadyExists,
     BeingDeleted,
     Conflict,
     DockRunnerError,
     Expired,
     Invalid,
+    JournalError,
+    JournalFull,
     ManagedElsewhere,
     NotFound,
     SlowWatcher,
@@ -34,6 +37,9 @@ CODES: Mapping[type[DockRunnerError], Code] = {
     ManagedElsewhere: Code.FAILED_PRECONDITION,
     Expired: Code.OUT_OF_RANGE,
     SlowWatcher: Code.RESOURCE_EXHAUSTED,
+    JournalFull: Code.RESOURCE_EXHAUSTED,
+    JournalError: Code.INTERNAL,
+    AdmissionFailed: Code.INTERNAL,
     DockRunnerError: Code.UNKNOWN,
 }
 

@@ -1,16 +1,19 @@
 """What clients declare: each request is checked whole, and only then written."""
 
+import asyncio
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
+from controller.clock import Clock
 from controller.errors import BeingDeleted, Conflict, Invalid, ManagedElsewhere, Violation
 from controller.store import NORMAL, SERVICE, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
 
 from .admission import Admission
 from .codes import Code, Refusal
-from .write import API, Write, candidate
+from .commits import Commits
+from .write import API, FILE, Write, candidate
 
 MAX_REPLICAS = 1000
 _SOURCE = "control-plane"
@@ -18,31 +21,39 @@ _INDEX = re.compile(r"^\[(\d+)\]")
 
 
 class Declarations:
-    """Apply, ApplySet, Delete and Scale, without gRPC.
+    """Apply, ApplySet, Delete, Scale, Restart and Restore, without gRPC.
 
-    No method waits, so each is atomic. All raise before they write, with nothing changed:
+    Each is checked against what stands and what is on its way, then kept in the journal, then written; it returns
+    when it is durable. All raise before they write, with nothing changed:
 
     - ``Invalid``: every violation of the request at once.
     - ``Conflict``: a uid or version was given and is not current.
     - ``ManagedElsewhere``: another manager declares the service, and ``force`` was not given.
     - ``BeingDeleted``: the service is marked for deletion.
+    - ``JournalFull``, ``JournalError``: it could not be kept.
     """
 
-    def __init__(self, store: Store, recorder: Recorder, admission: Admission) -> None:
+    def __init__(self, store: Store, recorder: Recorder, admission: Admission, commits: Commits, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._recorder = recorder
         self._admission = admission
+        self._commits = commits
 
-    def apply(self, request: pb.ApplyRequest) -> pb.ApplyResponse:
+    async def apply(self, request: pb.ApplyRequest) -> pb.ApplyResponse:
         """Creates one service, or makes it equal to the request."""
         manager = request.manager or API
-        with _fields_in_request(lambda _: "service"):
-            write = self._check([request.service], manager, request.force)[0]
-        plan = self._admission.preview(write.new)
-        service = write.new if request.dry_run else self._carry_out(write)
+        async with self._turn([request.service.metadata.name]):
+            with _fields_in_request(lambda _: "service"):
+                write = (await self._check([request.service], manager, request.force, dry_run=request.dry_run))[0]
+            plan = self._admission.preview(write.new)
+            if request.dry_run:
+                return pb.ApplyResponse(service=write.new, outcome=write.outcome, plan=plan)
+            commit = self._begin([write])
+        (service,) = await commit
         return pb.ApplyResponse(service=service, outcome=write.outcome, plan=plan)
 
-    def apply_set(self, request: pb.ApplySetRequest) -> pb.ApplySetResponse:
+    async def apply_set(self, request: pb.ApplySetRequest) -> pb.ApplySetResponse:
         """Makes several services equal to the request, and with ``prune`` deletes the manager's others."""
         manager = request.manager or API
         if request.prune and not request.services and not request.allow_empty:
@@ -50,69 +61,140 @@ class Declarations:
                 Code.FAILED_PRECONDITION,
                 f"an empty set would delete every service of manager {manager!r}: allow_empty says that this is meant",
             )
-        pruned = self._pruned(request, manager)
-        with _fields_in_request(lambda index: f"services[{index}]"):
-            writes = self._check(request.services, manager, request.force, [old.metadata.name for old in pruned])
-        response = pb.ApplySetResponse(pruned=[old.metadata.name for old in pruned])
-        for write in writes:
-            response.plan.extend(self._admission.preview(write.new))
-        for old in pruned:
-            response.plan.extend(self._admission.preview_deletion(old))
-        for write in writes:
-            service = write.new if request.dry_run else self._carry_out(write)
-            response.results.add(service=service, outcome=write.outcome)
-        if not request.dry_run:
+        names = None if request.prune else [service.metadata.name for service in request.services]
+        async with self._turn(names):
+            pruned = self._pruned(request, manager)
+            going = [old.metadata.name for old in pruned]
+            with _fields_in_request(lambda index: f"services[{index}]"):
+                writes = await self._check(request.services, manager, request.force, going, dry_run=request.dry_run)
+            response = pb.ApplySetResponse(pruned=going)
+            for write in writes:
+                response.plan.extend(self._admission.preview(write.new))
             for old in pruned:
-                self._delete(old, f"manager {manager!r} no longer declares it")
-            if request.prune:
-                self._admission.declared(manager)
+                response.plan.extend(self._admission.preview_deletion(old))
+            if not request.dry_run:
+                commit = self._begin(writes, pruned, f"manager {manager!r} no longer declares it")
+        stored = [write.new for write in writes] if request.dry_run else await commit
+        for write, service in zip(writes, stored, strict=True):
+            response.results.add(service=service, outcome=write.outcome)
+        if request.prune and not request.dry_run:
+            self._admission.declared(manager)
         return response
 
-    def delete(self, request: pb.DeleteRequest) -> pb.Service:
-        """Marks a service for deletion, and returns it as marked; a second call is harmless.
+    async def delete(self, request: pb.DeleteRequest) -> pb.Service:
+        """Marks a service for deletion, and returns it as marked.
+
+        A second call is harmless; with ``force`` it has the deletion wait no longer for anything but the containers.
 
         Raises:
             NotFound: there is no such service.
         """
-        old = self._store.get(SERVICE, required_name(request.name))
-        manager = request.manager or API
-        _check_version(request.name, old, request.uid, request.resource_version)
-        _check_manager(old, manager, request.force)
-        if old.metadata.HasField("delete_time"):
-            return old
-        return self._delete(old, f"manager {manager!r} asked for it")
+        name, manager = required_name(request.name), request.manager or API
+        async with self._turn([name]):
+            old = self._store.get(SERVICE, name)
+            _check_version(name, old, request.uid, request.resource_version)
+            _check_manager(old, manager, request.force)
+            if old.metadata.HasField("delete_time"):
+                if request.force:
+                    self._admission.release(old)
+                return old
+            commit = self._begin([], [old], f"manager {manager!r} asked for it")
+        await commit
+        return self._store.find(SERVICE, name) or self._marked(old)
 
-    def scale(self, request: pb.ScaleRequest) -> pb.Service:
+    async def scale(self, request: pb.ScaleRequest) -> pb.Service:
         """Sets ``replicas`` alone.
 
         Raises:
             NotFound: there is no such service.
         """
-        old = self._store.get(SERVICE, required_name(request.name))
-        _check_version(request.name, old, "", request.resource_version)
-        _check_not_deleted(old)
-        new = pb.Service()
-        new.CopyFrom(old)
-        new.spec.replicas = request.replicas
-        owner = old.metadata.replicas_manager
-        if owner not in ("", API):
-            if not request.force:
-                raise ManagedElsewhere(
-                    f"manager {owner!r} sets the replicas of service {request.name!r}: change them there; "
-                    "force takes the service over"
-                )
-            new.metadata.manager = new.metadata.replicas_manager = API
-        if not 0 <= request.replicas <= MAX_REPLICAS:
-            raise Invalid([Violation("replicas", f"{request.replicas} is not within 0 to {MAX_REPLICAS}")])
-        with _as_violations_of_replicas():
-            self._admission.admit([new], self._others([request.name]))
-        scaled = self._carry_out(Write(old, new))
+        name = required_name(request.name)
+        async with self._turn([name]):
+            old = self._store.get(SERVICE, name)
+            _check_version(name, old, "", request.resource_version)
+            _check_not_deleted(old)
+            new = _copy(old)
+            new.spec.replicas = request.replicas
+            owner = old.metadata.replicas_manager
+            if owner not in ("", API):
+                if not request.force:
+                    raise ManagedElsewhere(
+                        f"manager {owner!r} sets the replicas of service {name!r}: change them there; "
+                        "force takes the service over"
+                    )
+                new.metadata.manager = new.metadata.replicas_manager = API
+            if not 0 <= request.replicas <= MAX_REPLICAS:
+                raise Invalid([Violation("replicas", f"{request.replicas} is not within 0 to {MAX_REPLICAS}")])
+            with _as_violations_of_replicas():
+                await self._admission.admit([new], [old], self._others([name]))
+            new.metadata.generation += new.spec != old.spec
+            commit = self._begin([Write(old, new)])
+        (scaled,) = await commit
         if old.spec.replicas != scaled.spec.replicas:
             self._say(scaled, "Scaled", f"replicas {old.spec.replicas} → {scaled.spec.replicas}")
         return scaled
 
-    def _check(
-        self, requested: Sequence[pb.Service], manager: str, force: bool, pruned: Collection[str] = ()
+    async def restart(self, request: pb.RestartRequest) -> pb.Service:
+        """Has every container replaced, as by an update.
+
+        Raises:
+            NotFound: there is no such service.
+        """
+        name = required_name(request.name)
+        async with self._turn([name]):
+            old = self._store.get(SERVICE, name)
+            _check_not_deleted(old)
+            new = _copy(old)
+            new.spec.restarted_at.FromDatetime(self._clock.now())
+            new.metadata.generation += 1
+            commit = self._begin([Write(old, new)])
+        (service,) = await commit
+        self._say(service, "Restarting", "a restart was asked for")
+        return service
+
+    async def restore(self, services: Sequence[pb.Service], *, dry_run: bool) -> pb.RestoreResponse:
+        """Makes what is declared equal to ``services``, each with its own manager; what manager ``file`` declares, in
+        there or now, stays as it is."""
+        wanted = [service for service in services if service.metadata.manager != FILE]
+        async with self._turn(None):
+            present = {old.metadata.name: old for old in self._store.list(SERVICE)}
+            wanted = [it for it in wanted if _manager_of(present.get(it.metadata.name)) != FILE]
+            names = {service.metadata.name for service in wanted}
+            going = [
+                old
+                for name, old in present.items()
+                if name not in names and old.metadata.manager != FILE and not old.metadata.HasField("delete_time")
+            ]
+            olds = [present.get(service.metadata.name) for service in wanted]
+            for old in filter(None, olds):
+                _check_not_deleted(old)
+            left_out = [*names, *(old.metadata.name for old in going)]
+            with _fields_in_request(lambda index: f"services[{wanted[int(index)].metadata.name}]"):
+                admitted = await self._admission.admit(
+                    [candidate(it, None) for it in wanted], olds, self._others(left_out), dry_run=dry_run
+                )
+            writes = [
+                Write.of(old, new, it.metadata.manager, sets_replicas=it.metadata.replicas_manager != "")
+                for it, old, new in zip(wanted, olds, admitted, strict=True)
+            ]
+            changed = [write for write in writes if write.outcome != pb.UNCHANGED]
+            if not dry_run:
+                commit = self._begin(changed, going, "the backup that was restored does not have it")
+        if not dry_run:
+            await commit
+        return pb.RestoreResponse(
+            restored=[write.new.metadata.name for write in changed], deleted=[old.metadata.name for old in going]
+        )
+
+    @asynccontextmanager
+    async def _turn(self, names: Collection[str] | None) -> AsyncIterator[None]:
+        """The time to check and begin one declaration, when none of these services (None: no one) is on its way."""
+        async with self._commits.turn:
+            await self._commits.settled(names)
+            yield
+
+    async def _check(
+        self, requested: Sequence[pb.Service], manager: str, force: bool, pruned: Collection[str] = (), *, dry_run: bool
     ) -> list[Write]:
         """Everything that can be wrong with declaring these services; what would be written, in their order."""
         olds = [self._store.find(SERVICE, service.metadata.name) for service in requested]
@@ -121,7 +203,7 @@ class Declarations:
         violations = _duplicates(names)
         admitted: Sequence[pb.Service] = ()
         try:
-            admitted = self._admission.admit(candidates, self._others([*names, *pruned]))
+            admitted = await self._admission.admit(candidates, olds, self._others([*names, *pruned]), dry_run=dry_run)
         except Invalid as error:
             violations.extend(error.violations)
         if violations:
@@ -137,11 +219,11 @@ class Declarations:
         ]
 
     def _others(self, names: Collection[str]) -> list[pb.Service]:
-        """The services that stay beside those."""
+        """The services that stay beside those, and those on their way: which of the two will be is not known yet."""
         left_out = frozenset(names)
         return [
             service
-            for service in self._store.list(SERVICE)
+            for service in (*self._store.list(SERVICE), *self._commits.on_the_way)
             if service.metadata.name not in left_out and not service.metadata.HasField("delete_time")
         ]
 
@@ -151,23 +233,51 @@ class Declarations:
         names = [service.metadata.name for service in request.services]
         return [service for service in self._others(names) if service.metadata.manager == manager]
 
-    def _carry_out(self, write: Write) -> pb.Service:
-        new = write.new
+    def _begin(
+        self, writes: Sequence[Write], going: Sequence[pb.Service] = (), cause: str = ""
+    ) -> "asyncio.Future[list[pb.Service]]":
+        """Has the writes and deletions kept and carried out; the answer is what was written, in order."""
+        drafts = [self._store.draft(SERVICE, write.new) if write.old is None else write.new for write in writes]
+        changed = [draft for write, draft in zip(writes, drafts, strict=True) if write.outcome != pb.UNCHANGED]
+
+        def publish() -> list[pb.Service]:
+            stored = [self._carry_out(write, draft) for write, draft in zip(writes, drafts, strict=True)]
+            for old in going:
+                self._say(self._store.delete(SERVICE, old.metadata.name, uid=old.metadata.uid), "Deleting", cause)
+            return stored
+
+        return self._commits.begin([*changed, *map(self._marked, going)], publish)
+
+    def _carry_out(self, write: Write, draft: pb.Service) -> pb.Service:
         if write.old is None:
-            return self._store.create(SERVICE, new)
-        stored = self._store.update(SERVICE, new.metadata.name, lambda service: service.CopyFrom(new))
+            return self._store.create(SERVICE, draft)
+        if write.outcome == pb.UNCHANGED:
+            return self._store.find(SERVICE, draft.metadata.name) or write.old
+        stored = self._store.update(SERVICE, draft.metadata.name, write.onto, uid=write.old.metadata.uid)
         before = write.old.metadata.manager
-        if before not in ("", new.metadata.manager):
-            self._say(stored, "TakenOver", f"manager {new.metadata.manager!r} took it over from {before!r}")
+        if before not in ("", draft.metadata.manager):
+            self._say(stored, "TakenOver", f"manager {draft.metadata.manager!r} took it over from {before!r}")
         return stored
 
-    def _delete(self, old: pb.Service, cause: str) -> pb.Service:
-        marked = self._store.delete(SERVICE, old.metadata.name)
-        self._say(marked, "Deleting", cause)
+    def _marked(self, service: pb.Service) -> pb.Service:
+        """A service as it is once its deletion was asked for: for the journal, as the store marks it by itself."""
+        marked = _copy(service)
+        marked.metadata.delete_time.FromDatetime(self._clock.now())
+        marked.metadata.generation += 1
         return marked
 
     def _say(self, service: pb.Service, reason: str, message: str) -> None:
         self._recorder.record(_SOURCE, reference(service), NORMAL, reason, message)
+
+
+def _copy(service: pb.Service) -> pb.Service:
+    copy = pb.Service()
+    copy.CopyFrom(service)
+    return copy
+
+
+def _manager_of(service: pb.Service | None) -> str:
+    return service.metadata.manager if service is not None else ""
 
 
 def required_name(name: str) -> str:

@@ -94,7 +94,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         meter = self._meters.get(method)
         if handler is None or meter is None:
             return handler  # type: ignore[no-any-return]  # as it came
-        if handler.response_streaming:
+        if handler.request_streaming:
+            wrap, behaviour = grpc.stream_unary_rpc_method_handler, _gathering(handler.stream_unary, method, meter)
+        elif handler.response_streaming:
             wrap, behaviour = grpc.unary_stream_rpc_method_handler, _stream(handler.unary_stream, method, meter)
         else:
             wrap, behaviour = grpc.unary_unary_rpc_method_handler, _unary(handler.unary_unary, method, meter)
@@ -108,6 +110,23 @@ def _unary(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, met
             async with _statuses(context, method):
                 await context.send_initial_metadata(VERSION_METADATA)
                 response = await behaviour(request, context)
+            meter.sent.inc()
+            return response
+
+    return answer
+
+
+def _gathering(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, meter: _Meter) -> Any:
+    async def received(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            meter.received.inc()
+            yield request
+
+    async def answer(requests: AsyncIterator[Any], context: Context) -> Any:
+        with meter.call(context):
+            async with _statuses(context, method):
+                await context.send_initial_metadata(VERSION_METADATA)
+                response = await behaviour(received(requests), context)
             meter.sent.inc()
             return response
 

@@ -9,14 +9,27 @@ import grpc.aio
 
 from controller.clock import Clock
 from controller.metrics import Metrics
-from controller.store import CONTAINER, EVENT, SERVICE, Kind, Recorder, Store, everything, parse_selector
+from controller.store import (
+    CONTAINER,
+    EVENT,
+    REVISION,
+    SERVICE,
+    Kind,
+    Persistence,
+    Recorder,
+    Store,
+    everything,
+    parse_selector,
+)
 from controller.store.changes import Matches
 from controller.store.kinds import T
 from proto.dockrunner import v1 as pb
 from proto.dockrunner.v1.control_plane_pb2_grpc import ControlPlaneServicer
 
 from .admission import Admission
+from .backups import Backups
 from .codes import Code, Refusal
+from .commits import Commits
 from .declarations import Declarations, required_name
 from .pages import Page, Pages
 from .watches import Watches
@@ -34,9 +47,19 @@ class ControlPlane(ControlPlaneServicer):
     ``VERSION_METADATA`` with what answers once. A watch sends it as soon as it is open: who has it misses no change.
     """
 
-    def __init__(self, store: Store, recorder: Recorder, admission: Admission, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        admission: Admission,
+        persistence: Persistence,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
         self._store = store
-        self._declarations = Declarations(store, recorder, admission)
+        self._commits = Commits(persistence)
+        self._declarations = Declarations(store, recorder, admission, self._commits, clock)
+        self._backups = Backups(persistence, self._declarations)
         self._pages = Pages(store, clock)
         self._watches = Watches(store, metrics, clock)
 
@@ -44,19 +67,32 @@ class ControlPlane(ControlPlaneServicer):
         """Ends every watch cleanly, and opens none any more."""
         self._watches.close()
 
+    async def settled(self) -> None:
+        """Returns when nothing that was declared is on its way any more."""
+        await self._commits.settled()
+
     # Declaring.
 
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
-        return self._declarations.apply(request)
+        return await self._declarations.apply(request)
 
     async def ApplySet(self, request: pb.ApplySetRequest, context: Context) -> pb.ApplySetResponse:
-        return self._declarations.apply_set(request)
+        return await self._declarations.apply_set(request)
 
     async def Delete(self, request: pb.DeleteRequest, context: Context) -> pb.Service:
-        return self._declarations.delete(request)
+        return await self._declarations.delete(request)
 
     async def Scale(self, request: pb.ScaleRequest, context: Context) -> pb.Service:
-        return self._declarations.scale(request)
+        return await self._declarations.scale(request)
+
+    # Keeping.
+
+    async def Backup(self, request: pb.BackupRequest, context: Context) -> AsyncIterator[pb.BackupResponse]:
+        async for piece in self._backups.take():
+            yield pb.BackupResponse(data=piece)
+
+    async def Restore(self, request_iterator: AsyncIterator[pb.RestoreRequest], context: Context) -> pb.RestoreResponse:
+        return await self._backups.restore(request_iterator)
 
     # Reading.
 
@@ -138,13 +174,19 @@ class ControlPlane(ControlPlaneServicer):
         _to_come("Rollback")
 
     async def Restart(self, request: pb.RestartRequest, context: Context) -> pb.Service:
-        _to_come("Restart")
+        return await self._declarations.restart(request)
 
     async def SetPaused(self, request: pb.SetPausedRequest, context: Context) -> pb.Service:
         _to_come("SetPaused")
 
     async def ListRevisions(self, request: pb.ListRevisionsRequest, context: Context) -> pb.ListRevisionsResponse:
-        _to_come("ListRevisions")
+        service = self._store.get(SERVICE, required_name(request.name))
+        kept = self._store.list(REVISION, index="service", value=service.metadata.name)
+        revisions = [
+            pb.Revision(revision=it.revision, number=it.number, create_time=it.metadata.create_time, spec=it.template)
+            for it in sorted(kept, key=lambda revision: -revision.number)
+        ]
+        return pb.ListRevisionsResponse(revisions=revisions)
 
     def Logs(self, request: pb.LogsRequest, context: Context) -> AsyncIterator[pb.LogsResponse]:
         _to_come("Logs")

@@ -7,6 +7,9 @@ from proto.dockrunner import v1 as pb
 API = "api"
 """The manager of whoever names none."""
 
+FILE = "file"
+"""The manager of what the server's own file declares: that is the file's to say."""
+
 
 @dataclass(frozen=True)
 class Write:
@@ -37,6 +40,16 @@ class Write:
             new.metadata.generation += 1
         return cls(old, new)
 
+    def onto(self, current: pb.Service) -> None:
+        """Writes what is declared over the service as it is by now; what the program itself writes stays."""
+        for field in ("labels", "annotations"):
+            current.metadata.ClearField(field)
+        current.metadata.labels.update(self.new.metadata.labels)
+        current.metadata.annotations.update(self.new.metadata.annotations)
+        current.metadata.manager = self.new.metadata.manager
+        current.metadata.replicas_manager = self.new.metadata.replicas_manager
+        current.spec.CopyFrom(self.new.spec)
+
     @property
     def outcome(self) -> pb.Outcome.ValueType:
         if self.old is None:
@@ -45,11 +58,13 @@ class Write:
 
 
 def candidate(requested: pb.Service, old: pb.Service | None) -> pb.Service:
-    """What a request declares, for admission: a number of replicas that it leaves out is the present one."""
+    """What a request declares, for admission: replicas and a restart that it leaves out are the present ones."""
     service = pb.Service(spec=requested.spec)
     service.metadata.name = requested.metadata.name
     service.metadata.labels.update(requested.metadata.labels)
     service.metadata.annotations.update(requested.metadata.annotations)
     if old is not None and not requested.spec.HasField("replicas") and old.spec.HasField("replicas"):
         service.spec.replicas = old.spec.replicas
+    if old is not None and not requested.spec.HasField("restarted_at") and old.spec.HasField("restarted_at"):
+        service.spec.restarted_at.CopyFrom(old.spec.restarted_at)
     return service

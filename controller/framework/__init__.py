@@ -6,25 +6,36 @@ called again for the same cause. May import: the store, metrics, clock and error
 """
 
 from . import on
+from .admission import Admission
 from .cause import Cause, Difference, Reason
-from .controller import FINALIZER, Controller
+from .controller import Controller
+from .filters import ABSENT, PRESENT
+from .finalizers import FINALIZER
 from .invocation import Result
+from .loading import load
 from .operator import Operator
+from .patch import Patch
 from .queue import LOW_PRIORITY, ShutDown, WorkQueue
-from .registry import Handler, Registry
+from .registry import ErrorsMode, Handler, Registry
 
 __all__ = [
+    "ABSENT",
     "FINALIZER",
     "LOW_PRIORITY",
+    "PRESENT",
+    "Admission",
     "Cause",
     "Controller",
     "Difference",
+    "ErrorsMode",
     "Handler",
     "Operator",
+    "Patch",
     "Reason",
     "Registry",
     "Result",
     "ShutDown",
     "WorkQueue",
+    "load",
     "on",
 ]

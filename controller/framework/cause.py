@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 
 from proto.dockrunner import v1 as pb
 
+from .fields import Path, is_map, value_at
+
 
 class Reason(enum.Enum):
     """What happened to the object since it was last handled."""
@@ -51,6 +53,11 @@ def essence(obj: Any) -> Message:
     return result
 
 
+def cause_of_change(remembered: Message, now: Message) -> Cause:
+    """The cause of a handler that has seen ``remembered``."""
+    return Cause(Reason.UPDATE, remembered, now, tuple(differences(remembered, now)))
+
+
 def detect(metadata: pb.Metadata, now: Message, remembered: Message | None, *, first: bool, finalizer: str) -> Cause:
     """The cause for an object whose essence is ``now``.
 
@@ -65,7 +72,18 @@ def detect(metadata: pb.Metadata, now: Message, remembered: Message | None, *, f
         return Cause(Reason.CREATE, None, now)
     if remembered == now:
         return Cause(Reason.RESUME if first else Reason.NOOP, remembered, now)
-    return Cause(Reason.UPDATE, remembered, now, tuple(differences(remembered, now)))
+    return cause_of_change(remembered, now)
+
+
+def narrowed(path: Path, cause: Cause) -> tuple[Any, Any, tuple[Difference, ...]]:
+    """What a handler of one field is told: its value before and after, and what changed within it."""
+    old, new = value_at(cause.old, path), value_at(cause.new, path)
+    inside = tuple(
+        Difference(difference.path[len(path) :], difference.old, difference.new)
+        for difference in cause.diff
+        if difference.path[: len(path)] == path
+    )
+    return old, new, inside or ((Difference((), old, new),) if old != new else ())
 
 
 def differences(old: Message, new: Message, path: tuple[str, ...] = ()) -> Iterator[Difference]:
@@ -75,7 +93,7 @@ def differences(old: Message, new: Message, path: tuple[str, ...] = ()) -> Itera
         if before == after and _presence(old, field) == _presence(new, field):
             continue
         here = (*path, field.name)
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        if is_map(field):
             for key in sorted({*before, *after}):
                 left, right = (side.get(key) for side in (before, after))
                 if left != right:

@@ -2,27 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from datetime import timedelta
+from typing import Any, Generic, Protocol
 
-from controller.clock import Clock
-from controller.errors import DockRunnerError, NotFound, PermanentError, TemporaryError
-from controller.metrics import Metrics
-from controller.store import WARNING, Change, Kind, Recorder, Store, reference
+from controller.store import Change, Kind
 from controller.store.kinds import T
 from proto.dockrunner import v1 as pb
 
-from .cause import Cause, Reason, detect, essence
-from .invocation import invoke
-from .memory import Memories, Memory, Progress
+from .attempt import SECOND_THOUGHTS, Attempts, Outcome, give_up, pause_before
+from .cause import Cause, Reason, cause_of_change, detect, essence, narrowed
+from .context import Context
+from .finalizers import FINALIZER, hold, release, say_blocked
+from .memory import Keep, Memories, Memory, Progress
 from .queue import BACKOFF_MAX, LOW_PRIORITY, ShutDown, WorkQueue, backoff
-from .registry import Handler, Registry
-
-FINALIZER = "dock-runner.handlers"
+from .registry import Handler
 
 logger = logging.getLogger("dock_runner.framework")
+
+
+class Attendants(Protocol):
+    """What runs beside an object as long as it is there: its timers and daemons."""
+
+    def halt(self, obj: Any) -> bool:
+        """Asks what runs for an object that is to go to end; whether nothing does any more."""
 
 
 @dataclass
@@ -30,49 +33,50 @@ class _Tally:
     """What one pass has come to: when to look again, what to retry, whether anything failed for good."""
 
     waits: list[float] = field(default_factory=list)
-    retries: list[float | None] = field(default_factory=list)
+    backs_off: bool = False
     failed: bool = False
     unfinished: bool = False
 
     @property
-    def backs_off(self) -> bool:
-        return None in self.retries
-
-    @property
     def requeue_after(self) -> float | None:
-        return min([*self.waits, *(delay for delay in self.retries if delay is not None)], default=None)
+        return min(self.waits, default=None)
 
 
 class Controller(Generic[T]):
     """Handles the objects of one kind: level-triggered, by ``workers`` at once, never one object twice at once.
 
-    A change of an object, or of one that it owns, puts its key into the queue. In a pass the handlers of the cause
+    A change of an object, or of one that it owns, puts its key into the queue. In a pass all handlers of the cause
     are called, each until it has succeeded once for that cause, then the reconcile handlers. What an object was is
-    remembered only when all handlers of the cause succeeded. Errors are retried by the item's backoff; a
-    PermanentError is not, until the object changes.
+    remembered only when all handlers of the cause succeeded. A handler of a cause that fails has a pause of its own
+    before it is called again; a reconcile handler that fails backs off by the queue, as in controller-runtime.
     """
 
     def __init__(
-        self, kind: Kind[T], registry: Registry, store: Store, recorder: Recorder, clock: Clock, metrics: Metrics,
-        threads: Executor, *, workers: int = 8, longest_backoff: float = BACKOFF_MAX, inject: Mapping[str, Any],
-    ) -> None:  # fmt: skip
-        self.kind: Kind[T] = kind
-        self.name = kind.name.lower()
+        self, attempts: Attempts, *, workers: int = 8, longest_backoff: float = BACKOFF_MAX, keep: Keep | None = None
+    ) -> None:
+        context: Context = attempts.context
+        self.kind: Kind[T] = attempts.kind
+        self.name = self.kind.name.lower()
         self.queue = WorkQueue(
-            self.name, clock, metrics, limit=lambda failures: min(backoff(failures), longest_backoff)
+            self.name, context.clock, context.metrics, limit=lambda failures: min(backoff(failures), longest_backoff)
         )
-        self._registry = registry
-        self._store = store
-        self._recorder = recorder
-        self._clock = clock
-        self._metrics = metrics
-        self._threads = threads
+        self.memories = Memories(self.kind, keep)
+        self._attempts = attempts
+        self._attendants: Attendants | None = None
+        self._context = context
+        self._registry = context.registry
+        self._store = context.store
+        self._clock = context.clock
+        self._metrics = context.metrics
         self._workers = workers
-        self._inject = {"store": store, **inject}
-        self._memories = Memories()
+        self._longest_backoff = longest_backoff
         self._tasks: list[asyncio.Task[None]] = []
         self._in_hand: dict[asyncio.Task[Any] | None, str] = {}
-        metrics.for_controller(self.name, workers)
+        context.metrics.for_controller(self.name, workers)
+
+    def attended_by(self, attendants: Attendants) -> None:
+        """An object goes only when nothing of these runs for it any more."""
+        self._attendants = attendants
 
     def owns(self, child: Kind[Any]) -> None:
         """Also handles an object when one of ``child`` that it owns, or has ceased to own, changes."""
@@ -98,13 +102,20 @@ class Controller(Generic[T]):
 
     def remember(self, obj: T) -> None:
         """Takes the object as one that was handled before, so that its first cause is to resume."""
-        self._memories.of(obj).remembered = essence(obj)
+        self.memories.of(obj).remembered = essence(obj)
+
+    def release(self, obj: T) -> None:
+        """The deletion of an object shall not wait any more for handlers of the user's."""
+        memory = self.memories.of(obj)
+        memory.released = True
+        if memory.call is not None:
+            memory.call.cancel()
+        self.queue.add(obj.metadata.name)
 
     def start(self) -> None:
         """Queues every object there is, follows the changes, and starts the workers."""
         self._store.subscribe(self.kind, self._changed)
-        for obj in self._store.list(self.kind):
-            self.queue.add(obj.metadata.name, priority=LOW_PRIORITY)
+        self.resync()
         self._tasks = [asyncio.create_task(self._work(), name=f"{self.name}-{n}") for n in range(self._workers)]
 
     def resync(self) -> None:
@@ -156,17 +167,15 @@ class Controller(Generic[T]):
             # Not a handler's but our own defect, or an object that was replaced meanwhile: the worker must live on.
             logger.exception("%s %s: the pass failed", self.name, key)
             self._metrics.reconcile_panics.labels(self.name).inc()
-            tally.retries.append(None)
-            tally.failed = True
+            tally.backs_off = tally.failed = True
         if tally.failed:
             self._metrics.reconcile_errors.labels(self.name).inc()
         if tally.backs_off:
             self.queue.add_rate_limited(key, priority=priority)
-        else:
-            if not tally.unfinished:
-                self.queue.forget(key)
-            if tally.requeue_after is not None:
-                self.queue.add(key, after=tally.requeue_after, priority=priority)
+        elif not tally.unfinished:
+            self.queue.forget(key)
+        if tally.requeue_after is not None:
+            self.queue.add(key, after=tally.requeue_after, priority=priority)
         outcome = "error" if tally.failed else "success" if tally.requeue_after is None else "requeue_after"
         self._metrics.reconcile_total.labels(self.name, outcome).inc()
         self._metrics.reconcile_time.labels(self.name).observe(self._clock.monotonic() - started)
@@ -175,111 +184,189 @@ class Controller(Generic[T]):
         """Calls what there is to call for one object."""
         obj = self._store.find(self.kind, key)
         if obj is None:
-            self._memories.forget(key)
+            self.memories.forget(key)
             return
-        memory = self._memories.of(obj)
-        if self._registry.needs_finalizer(self.kind.name):
-            obj = self._hold(obj)
+        memory = self.memories.of(obj)
+        obj = hold(self._store, self.kind, obj, self._registry.holding(self.kind.name))
         now = essence(obj)
         cause = detect(obj.metadata, now, memory.remembered, first=memory.first, finalizer=FINALIZER)
-        finished = await self._handle(obj, cause, memory, tally)
         if cause.reason is Reason.DELETE:
-            if finished:
-                self._release(obj)
+            await self._delete(obj, cause, memory, tally)
         elif cause.reason is not Reason.FREE:
-            if finished:
-                memory.remembered, memory.first = now, False
+            if cause.reason is Reason.CREATE:
+                memory.first = False  # there is no earlier run to resume from
+                done = await self._run(obj, [(h, cause) for h in self._matching(obj, cause)], cause, memory, tally)
+            else:
+                done = await self._update(obj, cause, memory, tally)
+            if done:
+                memory.remembered, memory.seen = now, {}
             await self._reconcile(obj, cause, memory, tally)
+        self.memories.save(key)
 
-    async def _handle(self, obj: T, cause: Cause, memory: Memory, tally: _Tally) -> bool:
-        """Calls the handlers of a cause that have not finished with it yet; whether all have succeeded."""
-        about = (cause.reason.value, cause.new)
-        if memory.about != about:
-            memory.about, memory.progress = about, {}
+    def _matching(self, obj: T, cause: Cause) -> list[Handler]:
         handlers = self._registry.for_reason(cause.reason, self.kind.name)
-        for handler in handlers:
-            progress = memory.progress.setdefault(handler.id, Progress(self._clock.monotonic()))
-            if not progress.finished:
-                progress.success = await self._call(handler, obj, cause, memory, progress, tally)
-        return all(memory.progress[handler.id].success for handler in handlers)
+        matching = [handler for handler in handlers if handler.filter.matches_object(obj)]
+        if cause.reason is Reason.CREATE:
+            return [handler for handler in matching if handler.filter.matches_change(None, cause.new)]
+        return matching
+
+    async def _update(self, obj: T, cause: Cause, memory: Memory, tally: _Tally) -> bool:
+        """Tells of a change to whom it concerns, and of the new run; whether all have succeeded.
+
+        Each handler is told of the change since what it has seen itself, which may be later than what all have.
+        """
+        if memory.first and memory.remembered is not None:
+            resumed = Cause(Reason.RESUME, memory.remembered, cause.new)
+            todo = [(handler, resumed) for handler in self._matching(obj, resumed)]
+            memory.first = not await self._run(obj, todo, resumed, memory, tally)
+        concerned: list[tuple[Handler, Cause]] = []
+        for handler in self._registry.for_reason(Reason.UPDATE, self.kind.name):
+            since = memory.seen.get(handler.key, memory.remembered)
+            own = cause_of_change(since, cause.new) if since is not None and since != cause.new else None
+            if own is None or not handler.filter.matches_labels(obj):
+                continue
+            if handler.filter.matches_change(own.old, own.new):
+                concerned.append((handler, own))
+        done = await self._run(obj, concerned, Cause(Reason.UPDATE, cause.old, cause.new), memory, tally)
+        if not done:
+            memory.seen.update(
+                {handler.key: cause.new for handler, _ in concerned if memory.progress[handler.key].success}
+            )
+        return done
+
+    async def _delete(self, obj: T, cause: Cause, memory: Memory, tally: _Tally) -> None:
+        """Lets the object go when its daemons have ended and its delete handlers are done."""
+        gone = self._attendants is None or self._attendants.halt(obj)
+        handlers = self._matching(obj, cause)
+        if memory.released:
+            handlers = [handler for handler in handlers if not handler.source]
+        done = await self._run(obj, [(handler, cause) for handler in handlers], cause, memory, tally)
+        if gone and done:
+            release(self._store, self.kind, obj)
+        else:
+            say_blocked(self._context, self.kind, obj, handlers, memory)
+
+    async def _run(
+        self, obj: T, todo: list[tuple[Handler, Cause]], cause: Cause, memory: Memory, tally: _Tally
+    ) -> bool:
+        """Calls the handlers that have not finished with their cause yet; whether all have succeeded."""
+        if cause.reason is Reason.RESUME:
+            kept = memory.resuming
+        else:
+            about = (cause.reason.value, cause.new)
+            if memory.about != about:
+                memory.about, memory.progress = about, {}
+            kept = memory.progress
+        for handler, own in todo:
+            current = self._store.find(self.kind, obj.metadata.name)
+            if current is None or current.metadata.uid != obj.metadata.uid:
+                return False  # gone meanwhile: its next cause is another one
+            obj = current
+            progress = kept.setdefault(handler.key, Progress(self._clock.now()))
+            if not progress.success:
+                await self._try(handler, obj, own, memory, progress, tally)
+                self.memories.save(obj.metadata.name)
+        return all(kept[handler.key].success for handler, _ in todo)
+
+    async def _try(
+        self, handler: Handler, obj: T, cause: Cause, memory: Memory, progress: Progress, tally: _Tally
+    ) -> None:
+        """Calls a handler of a cause, unless it has to wait, and notes how far it is."""
+        now = self._clock.now()
+        if progress.delayed is not None and progress.delayed > now:
+            tally.waits.append((progress.delayed - now).total_seconds())
+            return
+        if progress.failure:
+            progress.failure, progress.retries, progress.started = False, 0, now
+        old, new, diff = (
+            narrowed(handler.filter.path, cause) if handler.filter.path else (cause.old, cause.new, cause.diff)
+        )
+        facts: dict[str, Any] = {
+            "old": old, "new": new, "diff": diff, "reason": cause.reason.value, "retry": progress.retries,
+            "started": progress.started, "runtime": (now - progress.started).total_seconds(),
+        }  # fmt: skip
+        timeout = handler.limits.timeout
+        left = None if timeout is None else timeout - facts["runtime"]
+        if left is not None and left <= 0:
+            outcome = Outcome(final=True, message=f"its time of {timeout:g} s is up")
+        else:
+            outcome = await self._call(handler, obj, memory, left, facts)
+        self._note(handler, obj, outcome, progress, tally)
+
+    async def _call(
+        self, handler: Handler, obj: T, memory: Memory, within: float | None, facts: dict[str, Any]
+    ) -> Outcome:
+        """One call; what a deletion waits for can be cut short by :meth:`release`."""
+        call = self._attempts.call(handler, obj, memory, within=within, **facts)
+        if facts["reason"] != Reason.DELETE.value or not handler.source:
+            return await call
+        task: asyncio.Task[Outcome] = asyncio.create_task(call)
+        memory.call = task
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if not memory.released or (current is not None and current.cancelling()):
+                raise
+            return Outcome(final=True, message="it was released")
+        finally:
+            memory.call = None
+
+    def _note(self, handler: Handler, obj: T, outcome: Outcome, progress: Progress, tally: _Tally) -> None:
+        if outcome.panic:
+            self._metrics.reconcile_panics.labels(self.name).inc()
+        if outcome.result is not None:
+            tally.unfinished |= not outcome.result.done
+            if outcome.result.requeue_after is not None:
+                tally.waits.append(outcome.result.requeue_after)
+            progress.success, progress.delayed, progress.message = outcome.result.done, None, ""
+            return
+        progress.retries += 1
+        progress.message = outcome.message
+        pause = outcome.delay
+        if pause is None:
+            pause = pause_before(handler, progress.retries, self._context, self._longest_backoff)
+        now = self._clock.now()
+        why = give_up(handler, progress, outcome, pause, now)
+        if why:
+            progress.failure, progress.message, pause = True, why, SECOND_THOUGHTS
+            self._metrics.terminal_errors.labels(self.name).inc()
+            if not outcome.final:
+                self._context.complain(self.kind, obj, handler, why)
+        tally.failed |= bool(why) or not outcome.expected
+        tally.waits.append(pause)
+        progress.delayed = now + timedelta(seconds=pause)
 
     async def _reconcile(self, obj: T, cause: Cause, memory: Memory, tally: _Tally) -> None:
         """Calls the level-triggered handlers."""
         failures = self.queue.failures(obj.metadata.name)
-        for handler in self._registry.of("reconcile", self.kind.name):
-            await self._call(handler, obj, cause, memory, Progress(self._clock.monotonic(), failures), tally)
-
-    async def _call(
-        self, handler: Handler, obj: T, cause: Cause, memory: Memory, progress: Progress, tally: _Tally
-    ) -> bool:
-        """Calls one handler; whether it has done its work."""
-        try:
-            result = await invoke(handler, self._arguments(handler, obj, cause, memory, progress), self._threads)
-        except TemporaryError as error:
-            tally.retries.append(error.delay)
-            tally.failed |= error.delay is None
-            logger.info("%s %s: %s: %s", self.name, obj.metadata.name, handler.id, error)
-        except PermanentError as error:
-            progress.failure = str(error) or "failed"
-            self._metrics.terminal_errors.labels(self.name).inc()
-            tally.failed = True
-            self._complain(obj, handler, str(error))
-        except DockRunnerError as error:
-            tally.retries.append(None)
-            tally.failed = True
-            self._complain(obj, handler, str(error))
-        except Exception as error:
-            tally.retries.append(None)
-            tally.failed = True
-            self._metrics.reconcile_panics.labels(self.name).inc()
-            logger.exception("%s %s: handler %s failed", self.name, obj.metadata.name, handler.id)
-            self._complain(obj, handler, f"{type(error).__name__}: {error}")
-        else:
-            if result.requeue_after is not None:
-                tally.waits.append(result.requeue_after)
-            tally.unfinished |= not result.done
-            return result.done
-        progress.retries += 1
-        return False
-
-    def _arguments(
-        self, handler: Handler, obj: Any, cause: Cause, memory: Memory, progress: Progress
-    ) -> dict[str, Any]:
-        where = f"{self.name} {obj.metadata.name}"
-        return {
-            **self._inject,
-            "name": obj.metadata.name, "uid": obj.metadata.uid, "body": obj, "spec": obj.spec, "status": obj.status,
-            "meta": obj.metadata, "labels": obj.metadata.labels, "annotations": obj.metadata.annotations,
-            "old": cause.old, "new": cause.new, "diff": cause.diff, "reason": cause.reason.value,
-            "retry": progress.retries, "started": progress.started,
-            "runtime": self._clock.monotonic() - progress.started,
-            "memo": memory.memo, "param": handler.param, "now": self._clock.now(),
-            "logger": logging.LoggerAdapter(logging.getLogger(f"dock_runner.{self.name}"), {"object": where}),
+        facts: dict[str, Any] = {
+            "old": cause.old, "new": cause.new, "diff": cause.diff, "reason": cause.reason.value, "retry": failures,
         }  # fmt: skip
-
-    def _complain(self, obj: Any, handler: Handler, text: str) -> None:
-        logger.warning("%s %s: %s: %s", self.name, obj.metadata.name, handler.id, text)
-        self._recorder.record(f"{self.name}-controller", reference(obj), WARNING, "HandlerFailed", text)
-
-    def _hold(self, obj: T) -> T:
-        """Adds our finalizer to an object that stays."""
-        if obj.metadata.HasField("delete_time") or FINALIZER in obj.metadata.finalizers:
-            return obj
-
-        def add(edited: T) -> None:
-            edited.metadata.finalizers.append(FINALIZER)
-
-        return self._store.update(self.kind, obj.metadata.name, add)
-
-    def _release(self, obj: T) -> None:
-        def remove(edited: T) -> None:
-            if FINALIZER in edited.metadata.finalizers:
-                edited.metadata.finalizers.remove(FINALIZER)
-
-        try:
-            self._store.update(self.kind, obj.metadata.name, remove, uid=obj.metadata.uid)
-        except NotFound:
-            return
+        for handler in self._registry.of("reconcile", self.kind.name):
+            current = self._store.find(self.kind, obj.metadata.name)
+            if current is None or current.metadata.uid != obj.metadata.uid:
+                return
+            obj = current
+            if not handler.filter.matches_object(obj):
+                continue
+            outcome = await self._attempts.call(handler, obj, memory, within=handler.limits.timeout, **facts)
+            if outcome.panic:
+                self._metrics.reconcile_panics.labels(self.name).inc()
+            if outcome.result is not None:
+                tally.unfinished |= not outcome.result.done
+                if outcome.result.requeue_after is not None:
+                    tally.waits.append(outcome.result.requeue_after)
+                continue
+            retries = handler.limits.retries
+            final = outcome.final or (retries is not None and failures + 1 >= retries)
+            if final:
+                self._metrics.terminal_errors.labels(self.name).inc()
+            elif outcome.delay is not None:
+                tally.waits.append(outcome.delay)
+            else:
+                tally.backs_off = True
+            tally.failed |= final or not outcome.expected
 
 
 def _only_status(change: Change[Any]) -> bool:

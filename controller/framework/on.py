@@ -1,13 +1,27 @@
-"""The decorators: ``@on.create("Service")`` and so on, as kopf has them.
+"""The decorators: ``@on.create("Service")`` and so on, as kopf has them. docs/handlers.md has them in one table.
 
-They add to :data:`default`, the registry of the program, unless ``registry`` names another one.
+They add to :data:`default`, the registry of the program, unless ``registry`` names another one. A handler names the
+arguments that it wants; one that is no coroutine function is called in a thread.
 """
 
-from typing import Any, Protocol, TypeVar
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack
 
-from .registry import Handler, HandlerFunction, Registry
+from controller.store import CONTAINER, SERVICE, Kind
+
+from .fields import Path, parse_path
+from .filters import ANY, Filter
+from .registry import ErrorsMode, Handler, HandlerFunction, Limits, Registry, Schedule
 
 default = Registry()
+
+# What can be handled. Events and revisions are bookkeeping.
+_KINDS: Mapping[str, Kind[Any]] = {kind.name: kind for kind in (SERVICE, CONTAINER)}
+# Whose handlers are of no object, and whose are told what has changed.
+_OF_THE_PROGRAM = ("startup", "cleanup", "probe")
+_TOLD_OF_CHANGES = ("create", "update", "field", "validate", "mutate")
 
 F = TypeVar("F", bound=HandlerFunction)
 
@@ -18,61 +32,212 @@ class Decorator(Protocol):
     def __call__(self, function: F, /) -> F: ...
 
 
-def startup(*, id: str = "", registry: Registry | None = None) -> Decorator:  # noqa: A002  # kopf's name
+class Identity(TypedDict, total=False):
+    """Options of every handler."""
+
+    id: str
+    """Unique among the handlers of one decorator and kind in one module; default the function's name. Keep it: under
+    it is remembered what the handler has done."""
+    param: Any
+    """Handed to the handler as it is; lets one function be several handlers."""
+    registry: Registry
+
+
+class Filters(TypedDict, total=False):
+    """Which objects the handler is for; all that are given must hold. See :class:`Filter`."""
+
+    labels: Mapping[str, Any]
+    annotations: Mapping[str, Any]
+    when: Callable[..., Any]
+    field: str | Sequence[str]
+    value: Any
+    old: Any
+    new: Any
+
+
+class Tries(TypedDict, total=False):
+    """How long the handler is tried. See :class:`Limits`."""
+
+    retries: int
+    timeout: float
+    backoff: float
+    errors: ErrorsMode | str
+
+
+class Options(Identity, Filters, Tries, total=False):
+    """All options of a handler of an object."""
+
+
+def startup(**options: Unpack[Identity]) -> Decorator:
     """Called once before anything else; an error keeps the program from starting."""
-    return _declare("startup", "", id, registry)
+    return _declare("startup", "", options)
 
 
-def cleanup(*, id: str = "", registry: Registry | None = None) -> Decorator:  # noqa: A002  # kopf's name
+def cleanup(**options: Unpack[Identity]) -> Decorator:
     """Called once when the program stops; an error is logged."""
-    return _declare("cleanup", "", id, registry)
+    return _declare("cleanup", "", options)
 
 
-def create(kind: str, *, id: str = "", param: Any = None, registry: Registry | None = None) -> Decorator:  # noqa: A002
+def probe(**options: Unpack[Identity]) -> Decorator:
+    """Called for each ``/readyz``: the program is not ready while it raises; what it returns is shown by ?verbose."""
+    return _declare("probe", "", options)
+
+
+def validate(kind: str, **options: Unpack[Options]) -> Decorator:
+    """Called before a declaration is stored: refuses it by raising PermanentError, or by returning Violations.
+
+    Further arguments: ``others``, the services that will stand beside it, and ``dry_run``.
+    """
+    return _declare("validate", kind, options)
+
+
+def mutate(kind: str, **options: Unpack[Options]) -> Decorator:
+    """Called before a declaration is validated: completes it by ``patch``. Further argument: ``dry_run``."""
+    return _declare("mutate", kind, options)
+
+
+def create(kind: str, **options: Unpack[Options]) -> Decorator:
     """Called for an object that was never handled, until it succeeds once."""
-    return _declare("create", kind, id, registry, param=param)
+    return _declare("create", kind, options)
 
 
-def update(kind: str, *, id: str = "", param: Any = None, registry: Registry | None = None) -> Decorator:  # noqa: A002
-    """Called when spec, labels or annotations differ from when the object was last handled, until it succeeds."""
-    return _declare("update", kind, id, registry, param=param)
+def update(kind: str, **options: Unpack[Options]) -> Decorator:
+    """Called when spec, labels or annotations differ from what the handler has seen, until it succeeds.
+
+    With ``field`` only when that has changed; ``old``, ``new`` and ``diff`` are then those of the field.
+    """
+    return _declare("update", kind, options)
 
 
-def resume(kind: str, *, id: str = "", param: Any = None, registry: Registry | None = None) -> Decorator:  # noqa: A002
+def field(kind: str, **options: Unpack[Options]) -> Decorator:
+    """Called when the ``field`` of an object comes to be, changes or goes; at creation ``old`` is None."""
+    if "field" not in options:
+        raise ValueError("on.field needs field=, such as field='spec.image'")
+    return _declare("field", kind, options)
+
+
+def resume(kind: str, **options: Unpack[Options]) -> Decorator:
     """Called once in each run of the program for an object that was handled in an earlier one."""
-    return _declare("resume", kind, id, registry, param=param)
+    return _declare("resume", kind, options)
 
 
-def delete(kind: str, *, id: str = "", param: Any = None, registry: Registry | None = None) -> Decorator:  # noqa: A002
-    """Called when deletion is asked for, until it is done; the object stays as long (by a finalizer)."""
-    return _declare("delete", kind, id, registry, param=param)
+def delete(kind: str, **options: Unpack[Options]) -> Decorator:
+    """Called when deletion is asked for, until it is done; the object stays as long, by a finalizer."""
+    return _declare("delete", kind, options)
 
 
-def reconcile(kind: str, *, id: str = "", param: Any = None, registry: Registry | None = None) -> Decorator:  # noqa: A002
+def event(kind: str, **options: Unpack[Options]) -> Decorator:
+    """Called for every change of an object, also of its status. Further argument: ``type``, ADDED, MODIFIED or
+    DELETED. Errors are said and not retried."""
+    return _declare("event", kind, options)
+
+
+def reconcile(kind: str, **options: Unpack[Options]) -> Decorator:
     """Called whenever the object, or one that it owns, may have changed: level-triggered, so it must be idempotent.
 
     Returns a :class:`Result` to be called again later. Not called once deletion is asked for.
     """
-    return _declare("reconcile", kind, id, registry, param=param)
+    return _declare("reconcile", kind, options)
 
 
 def timer(
-    kind: str,
-    *,
-    interval: float,
-    initial_delay: float = 0.0,
-    id: str = "",  # noqa: A002  # kopf's name
-    param: Any = None,
-    registry: Registry | None = None,
-) -> Decorator:
-    """Called for each object every ``interval`` seconds, counted from the end of the call before."""
-    return _declare("timer", kind, id, registry, param=param, interval=interval, initial_delay=initial_delay)
+    kind: str, *, interval: float, initial_delay: float = 0.0, sharp: bool = False, idle: float = 0.0,
+    **options: Unpack[Options],
+) -> Decorator:  # fmt: skip
+    """Called for each object every ``interval`` seconds, counted from the end of the call before.
+
+    ``initial_delay``: before the first call, instead of the interval. ``sharp``: counted from the begin of the call.
+    ``idle``: only when the object has been left alone for so long. All in seconds.
+    """
+    schedule = Schedule(interval=interval, initial_delay=initial_delay, sharp=sharp, idle=idle)
+    if interval <= 0:
+        raise ValueError(f"a timer needs an interval of more than {interval} seconds")
+    return _declare("timer", kind, options, schedule)
 
 
-def _declare(activity: str, kind: str, id_: str, registry: Registry | None, **options: Any) -> Decorator:
+def daemon(
+    kind: str, *, initial_delay: float = 0.0, cancellation_backoff: float = 0.0, cancellation_timeout: float = 60.0,
+    **options: Unpack[Options],
+) -> Decorator:  # fmt: skip
+    """Called once for each object and may run as long as that is there. Further argument: ``stopped``.
+
+    When the object goes or matches no more, ``stopped`` comes true; ``cancellation_backoff`` seconds later a
+    coroutine is cancelled, and the object goes once it has ended, or after ``cancellation_timeout`` more.
+    """
+    schedule = Schedule(
+        initial_delay=initial_delay, cancellation_backoff=cancellation_backoff,
+        cancellation_timeout=cancellation_timeout,
+    )  # fmt: skip
+    return _declare("daemon", kind, options, schedule)
+
+
+def index(kind: str, **options: Unpack[Options]) -> Decorator:
+    """Called within each change of an object: returns a mapping from keys to values, for ``indices[ID][key]``.
+
+    It must be a plain function, and quick: every writer waits for it.
+    """
+    declared = _declare("index", kind, options)
+
     def decorate(function: F) -> F:
-        handler = Handler(function, activity, id_ or function.__qualname__, kind, **options)
-        (default if registry is None else registry).add(handler)
+        if inspect.iscoroutinefunction(function):
+            raise ValueError(f"index {function.__name__} must be a plain function: writers wait for it")
+        return declared(function)
+
+    return decorate
+
+
+def _declare(activity: str, kind: str, options: Mapping[str, Any], schedule: Schedule | None = None) -> Decorator:
+    _refuse_unknown(activity, options)
+    path = _path(kind, options.get("field", ())) if activity not in _OF_THE_PROGRAM else ()
+    if aimless := [name for name in ("value", "old", "new") if name in options and not path]:
+        raise ValueError(f"on.{activity}: {aimless[0]}= speaks of a field: give field= too")
+    if "old" in options and activity not in _TOLD_OF_CHANGES:
+        raise ValueError(f"on.{activity} is not told of changes, so old= means nothing there")
+    if path[:1] == ("status",) and activity in ("create", "update", "field", "resume", "validate", "mutate"):
+        raise ValueError(f"on.{activity} is not told of the status: use on.event or on.reconcile")
+    registry: Registry = options.get("registry", default)
+    limits = Limits(
+        options.get("retries"), options.get("timeout"), options.get("backoff"),
+        ErrorsMode(options.get("errors", ErrorsMode.TEMPORARY)),
+    )  # fmt: skip
+    filter_ = Filter(
+        options.get("labels", {}), options.get("annotations", {}), path, options.get("value", ANY),
+        options.get("old", ANY), options.get("new", ANY), options.get("when"),
+    )  # fmt: skip
+
+    def decorate(function: F) -> F:
+        default_id = (
+            function.__qualname__ if not path or activity != "field" else f"{function.__qualname__}.{'.'.join(path)}"
+        )
+        handler = Handler(
+            function, activity, options.get("id", "") or default_id, kind, registry.source, options.get("param"),
+            filter_, limits, schedule or Schedule(),
+        )  # fmt: skip
+        registry.add(handler)
         return function
 
     return decorate
+
+
+def _refuse_unknown(activity: str, options: Mapping[str, Any]) -> None:
+    """A misspelt filter would let a handler match everything, without a word."""
+    known = Identity.__annotations__ if activity in _OF_THE_PROGRAM else Options.__annotations__
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise TypeError(f"on.{activity} has no option {name!r}; {hint}")
+
+
+def _path(kind: str, field_: str | Sequence[str]) -> Path:
+    if kind not in _KINDS:
+        close = difflib.get_close_matches(str(kind).title(), _KINDS, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are for {' and '.join(_KINDS)}"
+        raise ValueError(f"there are no handlers for {kind!r}; {hint}")
+    if not field_:
+        return ()
+    # `labels` and `annotations` are what the arguments of these names are.
+    parts = field_.split(".") if isinstance(field_, str) else list(field_)
+    if parts[0] in ("labels", "annotations"):
+        field_ = f"metadata.{field_}" if isinstance(field_, str) else ["metadata", *parts]
+    return parse_path(field_, _KINDS[kind].message.DESCRIPTOR)

@@ -1,19 +1,29 @@
-"""Everything of the framework that runs: start-up handlers, a controller and timers per kind, clean-up handlers."""
+"""Everything of the framework that runs: start-up handlers, a controller for each kind and what goes with it."""
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from controller.clock import Clock
+from controller.errors import Invalid
 from controller.metrics import Metrics
-from controller.store import CONTAINER, SERVICE, Kind, Recorder, Store
+from controller.store import CONTAINER, SERVICE, Kind, Record, Recorder, Store
+from proto.dockrunner import v1 as pb
 
+from .admission import Admission
+from .attempt import Attempts
+from .attendants import Attendants
+from .context import Context, arguments_of
 from .controller import Controller
-from .invocation import invoke
+from .event_stream import EventStream
+from .indices import Indices
+from .invocation import invoke, own_traceback
+from .memory import Keep, Memory
+from .patch import Patch
 from .queue import BACKOFF_MAX
-from .registry import Registry
-from .timers import Timers
+from .registry import Handler, Registry
 
 logger = logging.getLogger("dock_runner.framework")
 
@@ -22,63 +32,165 @@ _HANDLER_THREADS = 8
 # An image that was missing or a port that was taken may be there or free at any time, and nobody says so. People wait
 # for it; so a container is tried at least once a minute, as Docker itself does with one that crashes.
 LONGEST_ENGINE_BACKOFF = 60.0
+# Seconds between two looks at everything, in case somebody forgot to tell of a change (controller-runtime: 10 h).
+RESYNC = 3600.0
+# Seconds that a probe may take to answer.
+_PROBE_PATIENCE = 5.0
 
 
 class Operator:
     """Runs the handlers of a registry against a store.
 
-    ``inject`` are further arguments that a handler may name, such as ``engine``.
+    ``inject`` are further arguments that a handler may name, such as ``engine``. ``keep`` is given what the framework
+    wants remembered over a restart. ``threads`` are for plain functions; they are ended with the operator.
     """
 
     def __init__(
         self, registry: Registry, store: Store, recorder: Recorder, clock: Clock, metrics: Metrics, *,
-        workers: int, inject: Mapping[str, Any],
+        workers: int, inject: Mapping[str, Any], keep: Keep | None = None,
+        threads: Executor | None = None,
     ) -> None:  # fmt: skip
         self._registry = registry
-        self._inject = {"store": store, **inject}
-        self._threads = ThreadPoolExecutor(_HANDLER_THREADS, thread_name_prefix="handler")
-
-        def controller(kind: Kind[Any], longest_backoff: float) -> Controller[Any]:
-            return Controller(
-                kind, registry, store, recorder, clock, metrics, self._threads,
-                workers=workers, longest_backoff=longest_backoff, inject=inject,
-            )  # fmt: skip
-
-        self.services = controller(SERVICE, BACKOFF_MAX)
-        self.containers = controller(CONTAINER, LONGEST_ENGINE_BACKOFF)
-        self._timers = [
-            Timers(kind, registry, store, recorder, clock, self._threads, inject) for kind in (SERVICE, CONTAINER)
-        ]
+        self._clock = clock
+        self._threads = threads or ThreadPoolExecutor(_HANDLER_THREADS, thread_name_prefix="handler")
+        self.indices = Indices()
+        self._context = Context(registry, store, recorder, clock, metrics, self._threads, self.indices, inject)
+        self.admission = Admission(self._context)
+        self._resyncs: asyncio.Task[None] | None = None
+        services = _Part(SERVICE, self._context, self._check_service, BACKOFF_MAX, workers, keep)
+        containers = _Part(CONTAINER, self._context, None, LONGEST_ENGINE_BACKOFF, workers, keep)
+        self._parts = (services, containers)
+        self.services: Controller[pb.Service] = services.controller
+        self.containers: Controller[pb.Container] = containers.controller
+        for part in self._parts:
+            self.indices.follow(part.kind, registry.of("index", part.kind.name), store, part.index_arguments)
 
     @property
     def controllers(self) -> Sequence[Controller[Any]]:
         """All controllers."""
-        return (self.services, self.containers)
+        return [part.controller for part in self._parts]
+
+    def seed(self, seed: float) -> None:
+        """Makes the jitter of retries the same in every run."""
+        self._context.random.seed(seed)
+
+    def abandon(self) -> None:
+        """Lets go of the threads without ending anything: for a simulated death."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def load(self, kept: Iterable[Record]) -> None:
+        """Takes over what an earlier run gave to ``keep``; before ``start``."""
+        records = list(kept)
+        for controller in self.controllers:
+            controller.memories.load(records)
 
     async def start(self) -> None:
-        """Calls the start-up handlers, then lets the controllers and timers go.
+        """Calls the start-up handlers, then lets everything else go.
 
         Raises:
             Exception: what a start-up handler raised.
         """
         for handler in self._registry.of("startup"):
-            await invoke(handler, self._inject, self._threads)
+            await invoke(handler, self._arguments(handler), self._threads, self._clock)
         self.services.owns(CONTAINER)
         self.containers.follows(SERVICE, "service")
-        for controller in self.controllers:
-            controller.start()
-        for timers in self._timers:
-            timers.start()
+        for part in self._parts:
+            part.start()
+        self._resyncs = asyncio.create_task(self._resync(), name="resync")
 
     async def stop(self, grace: float) -> None:
-        """Lets the passes in work end within ``grace`` seconds, then calls the clean-up handlers."""
-        for timers in self._timers:
-            await timers.stop()
-        for controller in self.controllers:
-            await controller.stop(grace / len(self.controllers))
+        """Lets what is at work end within ``grace`` seconds, then calls the clean-up handlers."""
+        if self._resyncs is not None:
+            self._resyncs.cancel()
+        for part in self._parts:
+            await part.stop(grace / len(self._parts))
         for handler in self._registry.of("cleanup"):
             try:
-                await invoke(handler, self._inject, self._threads)
-            except Exception:
-                logger.exception("clean-up handler %s failed", handler.id)
+                await invoke(handler, self._arguments(handler), self._threads, self._clock)
+            except Exception as error:  # the others are to be called all the same
+                trace = (type(error), error, own_traceback(error, handler.function))
+                logger.error("clean-up handler %s failed", handler, exc_info=trace)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def release(self, service: pb.Service) -> None:
+        """The deletion of a service and its containers shall not wait any more for handlers of the user's."""
+        self.services.release(service)
+        for container in self._context.store.list(CONTAINER, index="service", value=service.metadata.name):
+            self.containers.release(container)
+
+    async def probe(self) -> Mapping[str, tuple[bool, str]]:
+        """What the probe handlers say: whether all is well, and in which words."""
+        answers: dict[str, tuple[bool, str]] = {}
+        for handler in self._registry.of("probe"):
+            timeout = handler.limits.timeout or _PROBE_PATIENCE
+            try:
+                result = await invoke(handler, self._arguments(handler), self._threads, self._clock, within=timeout)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is the probe's answer
+                answers[str(handler)] = False, str(error) or type(error).__name__
+            else:
+                answers[str(handler)] = True, "" if result.value is None else str(result.value)
+        return answers
+
+    def _arguments(self, handler: Handler) -> Mapping[str, Any]:
+        context = self._context
+        log = logging.getLogger(f"dock_runner.handlers.{handler.source}") if handler.source else logger
+        return {
+            **context.inject, "store": context.store, "indices": self.indices, "now": self._clock.now(),
+            "param": handler.param, "logger": log, "reason": handler.activity,
+        }  # fmt: skip
+
+    async def _check_service(self, patch: Patch) -> None:
+        """What a handler makes of a service is checked as what anybody declares.
+
+        Raises:
+            Invalid: it would not be let in.
+        """
+        store, name = self._context.store, patch.metadata.name
+        old = store.find(SERVICE, name)
+        if old is None:
+            return
+        others = [other for other in store.list(SERVICE) if other.metadata.name != name]
+        if found := await self.admission.violations(SERVICE, patch.onto(old), old, others):
+            raise Invalid(found)
+
+    async def _resync(self) -> None:
+        while True:
+            await self._clock.sleep(RESYNC)
+            for controller in self.controllers:
+                controller.resync()
+
+
+class _Part:
+    """All that runs for one kind."""
+
+    def __init__(
+        self, kind: Kind[Any], context: Context, admit: Any, longest_backoff: float, workers: int, keep: Keep | None
+    ) -> None:
+        self.kind = kind
+        self._context = context
+        attempts = Attempts(context, kind, admit)
+        self.controller: Controller[Any] = Controller(
+            attempts, workers=workers, longest_backoff=longest_backoff, keep=keep
+        )
+        memories = self.controller.memories
+        self._attendants = Attendants(attempts, memories, self.controller.queue.add)
+        self._events = EventStream(attempts, memories)
+        self.controller.attended_by(self._attendants)
+
+    def start(self) -> None:
+        self._events.start()
+        self.controller.start()
+        self._attendants.start()
+
+    async def stop(self, grace: float) -> None:
+        attending = asyncio.create_task(self._attendants.stop())
+        await asyncio.wait([attending], timeout=grace)
+        attending.cancel()
+        await asyncio.gather(attending, return_exceptions=True)
+        await self.controller.stop(grace)
+        await self._events.stop()
+
+    def index_arguments(self, handler: Handler, obj: Any) -> Mapping[str, Any]:
+        memory = self.controller.memories.find(obj.metadata.name, obj.metadata.uid) or Memory(obj.metadata.uid)
+        patch = Patch(obj)
+        return arguments_of(self._context, handler, self.kind, obj, memory, patch, status=obj.status)

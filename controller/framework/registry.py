@@ -1,29 +1,95 @@
 """Which handlers there are, and what each wants to be called for."""
 
-from collections.abc import Callable, Iterable
+import enum
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .cause import Reason
+from .filters import Filter
 
 HandlerFunction = Callable[..., Any]
 
+# Activities whose handlers are called for a cause, each until it has succeeded once.
+CAUSED = ("create", "update", "delete", "resume", "field")
+
+
+class ErrorsMode(enum.Enum):
+    """What an error means that is neither a TemporaryError nor a PermanentError."""
+
+    IGNORED = "ignored"
+    """The handler counts as done."""
+    TEMPORARY = "temporary"
+    """It is called again, by its backoff."""
+    PERMANENT = "permanent"
+    """It is not called again, as after a PermanentError."""
+
 
 @dataclass(frozen=True)
+class Limits:
+    """How long a handler is tried, and what becomes of its errors."""
+
+    retries: int | None = None
+    """Calls at the most; None: without end."""
+    timeout: float | None = None
+    """Seconds for all calls together, and for those that have none but this one for it alone. A call that is under
+    way then is cancelled. None: without end."""
+    backoff: float | None = None
+    """Seconds before the second call, doubled for each further one; None: as the kind of handler has it."""
+    errors: ErrorsMode = ErrorsMode.TEMPORARY
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a timer or daemon runs; all in seconds."""
+
+    interval: float = 0.0
+    """Of timers: between the end of a call and the next one."""
+    initial_delay: float = 0.0
+    """Before the first call; 0: the interval for a timer, nothing for a daemon."""
+    sharp: bool = False
+    """Of timers: the interval counts from the begin of a call, and those that a long call overran are left out."""
+    idle: float = 0.0
+    """Of timers: not before what people declare of the object has been unchanged for so long."""
+    cancellation_backoff: float = 0.0
+    """Of daemons: how long one may take to stop by itself before it is cancelled."""
+    cancellation_timeout: float = 60.0
+    """Of daemons: how long a cancelled one is waited for before it is left to itself."""
+
+
+@dataclass(frozen=True, eq=False)
 class Handler:
     """A function that somebody wrote, and when it is called.
 
-    ``activity`` is the decorator's name. ``id`` is unique among the handlers of one kind and activity.
+    ``activity`` is the decorator's name. ``source`` is the module of the user's that it stands in, and empty for
+    those that the program has built in.
     """
 
     function: HandlerFunction
     activity: str
     id: str
     kind: str = ""
+    source: str = ""
     param: Any = None
-    # Of timers, in seconds.
-    interval: float = 0.0
-    initial_delay: float = 0.0
+    filter: Filter = field(default_factory=Filter)
+    limits: Limits = field(default_factory=Limits)
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @cached_property
+    def key(self) -> str:
+        """Unique among the handlers of one kind, and the same in every run."""
+        return "/".join(filter(None, (self.source, self.activity, self.id)))
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether it is a coroutine function; others are called in threads."""
+        return inspect.iscoroutinefunction(self.function)
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.id}" if self.source else self.id
 
 
 @dataclass
@@ -31,6 +97,8 @@ class Registry:
     """All handlers of a program, in the order in which they were declared."""
 
     handlers: list[Handler] = field(default_factory=list)
+    source: str = ""
+    """The user's module that is being loaded; handlers that declare themselves now are its."""
 
     def add(self, handler: Handler) -> None:
         """Declares a handler.
@@ -38,19 +106,36 @@ class Registry:
         Raises:
             ValueError: there is one of that id already.
         """
-        same = (handler.activity, handler.kind, handler.id)
-        if any((known.activity, known.kind, known.id) == same for known in self.handlers):
-            raise ValueError(f"there are two handlers {handler.id!r} for {handler.activity} of {handler.kind}")
+        # An index is looked up by its id alone, whichever module it stands in.
+        same = [known for known in self.of(handler.activity, handler.kind) if known.id == handler.id]
+        if any(known.source == handler.source or handler.activity == "index" for known in same):
+            what = " of ".join(filter(None, (handler.activity, handler.kind)))
+            raise ValueError(f"there are two handlers {handler.id!r} for {what}: give one of them another id")
         self.handlers.append(handler)
 
-    def of(self, activity: str, kind: str = "") -> Iterable[Handler]:
+    @contextmanager
+    def loading(self, source: str) -> Iterator[None]:
+        """While a user's module is loaded: handlers are marked as its; if it fails none of them stays."""
+        before, self.source = list(self.handlers), source
+        try:
+            yield
+        except BaseException:
+            self.handlers[:] = before
+            raise
+        finally:
+            self.source = ""
+
+    def of(self, activity: str, kind: str = "") -> Sequence[Handler]:
         """The handlers of an activity, for a kind."""
         return [known for known in self.handlers if known.activity == activity and known.kind == kind]
 
-    def for_reason(self, reason: Reason, kind: str) -> Iterable[Handler]:
-        """The handlers to be called for a cause."""
-        return [] if reason in (Reason.NOOP, Reason.FREE) else self.of(reason.value, kind)
+    def for_reason(self, reason: Reason, kind: str) -> Sequence[Handler]:
+        """The handlers to be called for a cause; a field's are called for creations and updates."""
+        activities = {Reason.CREATE: ("create", "field"), Reason.UPDATE: ("update", "field")}.get(
+            reason, (reason.value,)
+        )
+        return [known for known in self.handlers if known.activity in activities and known.kind == kind]
 
-    def needs_finalizer(self, kind: str) -> bool:
-        """Whether an object of the kind may only go after one of our handlers has seen it."""
-        return bool(self.of(Reason.DELETE.value, kind))
+    def holding(self, kind: str) -> Sequence[Handler]:
+        """The handlers that an object may not go without: those of its deletion, and daemons."""
+        return [*self.of("delete", kind), *self.of("daemon", kind)]

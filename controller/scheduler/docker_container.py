@@ -122,6 +122,7 @@ def inspected(data: Mapping[str, Any]) -> Observed:
         ports=_ports(data),
         started_at=_time(state["StartedAt"]),
         finished_at=_time(state["FinishedAt"]),
+        addresses=_addresses(data),
     )
     # A start sets ExitCode to 0, and a failed first one sets it to the error's: neither is the end of a process.
     if status.HasField("finished_at") and state["Status"] not in ("running", "paused", "created"):
@@ -145,6 +146,12 @@ def _ports(data: Mapping[str, Any]) -> list[pb.Port]:
             if port not in ports:  # one entry each for IPv4 and IPv6
                 ports.append(port)
     return sorted(ports, key=lambda port: (port.target, port.protocol, port.host_ip, port.published))
+
+
+def _addresses(data: Mapping[str, Any]) -> dict[str, str]:
+    """By network; of one that the container is not connected to now, as it doesn't run, Docker has an empty one."""
+    networks = data["NetworkSettings"].get("Networks") or {}
+    return {name: network["IPAddress"] for name, network in networks.items() if network.get("IPAddress")}
 
 
 def _time(text: str) -> Timestamp | None:

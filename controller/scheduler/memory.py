@@ -2,21 +2,25 @@
 
 import asyncio
 import hashlib
+import ipaddress
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.clock import Clock
 from controller.errors import ContainerGone, EngineUnavailable, ImageMissing
 from proto.dockrunner import v1 as pb
 
-from .engine import CreateRequest, EngineEvent, Observed, Progress
+from .engine import LABEL_SERVICE, LABEL_SLOT, CreateRequest, EngineEvent, Observed, Progress
 
 State = pb.ContainerStatus
 
 # Exit codes of a process that a signal ended: 128 and the signal's number.
 KILLED = 137
 STOPPED = 143
+
+# Addresses are given out one by one from here on, for each network of each container.
+FIRST_ADDRESS = ipaddress.IPv4Address("10.0.0.2")
 
 
 @dataclass
@@ -26,6 +30,7 @@ class _Container:
     id: str
     request: CreateRequest
     restart: str
+    addresses: Mapping[str, str]
     status: pb.ContainerStatus = field(default_factory=pb.ContainerStatus)
 
 
@@ -40,7 +45,9 @@ class MemoryEngine:
         self._clock = clock
         self._containers: dict[str, _Container] = {}
         self._serial = itertools.count(1)
-        self._subscribers: set[asyncio.Queue[EngineEvent | None]] = set()
+        self._addresses = itertools.count(int(FIRST_ADDRESS))
+        # Told in the order in which they came.
+        self._subscribers: dict[asyncio.Queue[EngineEvent | None], None] = {}
         self._away = False
         self._missing: set[str] = set()
 
@@ -72,7 +79,8 @@ class MemoryEngine:
             if container.request.uid == request.uid:
                 return container.id
         docker_id = hashlib.sha256(f"{request.uid}/{next(self._serial)}".encode()).hexdigest()
-        container = self._containers[docker_id] = _Container(docker_id, request, request.restart)
+        addresses = {name: str(ipaddress.IPv4Address(next(self._addresses))) for name in sorted(request.networks)}
+        container = self._containers[docker_id] = _Container(docker_id, request, request.restart, addresses)
         container.status.state = State.CREATED
         container.status.docker_id = docker_id
         container.status.image_id = "sha256:" + hashlib.sha256(request.template.image.encode()).hexdigest()
@@ -83,9 +91,7 @@ class MemoryEngine:
     async def start(self, container_id: str) -> None:
         container = self._get(container_id)
         if container.status.state != State.RUNNING:
-            container.status.state = State.RUNNING
-            container.status.started_at.FromDatetime(self._clock.now())
-            self._emit("start", container)
+            self._begin(container)
 
     async def update(self, container_id: str, restart: str) -> None:
         self._get(container_id).restart = restart
@@ -101,18 +107,28 @@ class MemoryEngine:
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         self._answer()
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
-        self._subscribers.add(queue)
+        self._subscribers[queue] = None
         try:
             yield EngineEvent("subscribed", "")
             while (event := await queue.get()) is not None:
                 yield event
         finally:
-            self._subscribers.discard(queue)
+            self._subscribers.pop(queue, None)
 
     async def close(self) -> None:
         self._end_streams()
 
     # What else happens to containers.
+
+    def newest(self, service: str, slot: int) -> str | None:
+        """The id of the container that was made last for a slot of a service, if one is there."""
+        wanted = (service, str(slot))
+        ids = [
+            container.id
+            for container in self._containers.values()
+            if (container.request.labels.get(LABEL_SERVICE), container.request.labels.get(LABEL_SLOT)) == wanted
+        ]
+        return ids[-1] if ids else None
 
     def kill(self, container_id: str) -> None:
         """As ``docker kill``: Docker's restart policy leaves it alone."""
@@ -126,9 +142,7 @@ class MemoryEngine:
             container.restart.startswith("on-failure") and exit_code != 0
         ):
             container.status.restart_count += 1
-            container.status.state = State.RUNNING
-            container.status.started_at.FromDatetime(self._clock.now())
-            self._emit("start", container)
+            self._begin(container)
 
     def discard(self, container_id: str) -> None:
         """As ``docker rm -f``."""
@@ -163,11 +177,18 @@ class MemoryEngine:
         except KeyError:
             raise ContainerGone(f"no such container: {container_id:.12}") from None
 
+    def _begin(self, container: _Container) -> None:
+        container.status.state = State.RUNNING
+        container.status.started_at.FromDatetime(self._clock.now())
+        container.status.addresses.update(container.addresses)
+        self._emit("start", container)
+
     def _end(self, container: _Container, exit_code: int) -> None:
         if container.status.state not in (State.RUNNING, State.PAUSED):
             return
         container.status.state = State.EXITED
         container.status.exit_code = exit_code
+        container.status.addresses.clear()
         container.status.finished_at.FromDatetime(self._clock.now())
         self._emit("die", container)
 

@@ -2,11 +2,15 @@
 
 Promises: every effective write has a version of its own and is seen by every watcher exactly once and in order; a
 write that changes nothing is silent; a slow watcher is closed and never skipped; objects are shared and immutable.
-May import: proto, and the errors and the clock of this program.
+The journal keeps what was declared over a restart.
+May import: proto, and the errors, the clock and the metrics of this program.
 """
 
 from .changes import Change
-from .kinds import CONTAINER, EVENT, KINDS, SERVICE, Kind, Stored
+from .journal import Journal, NoJournal, Record, SqliteJournal, read_backup
+from .kinds import CONTAINER, EVENT, KINDS, REVISION, SERVICE, Kind, Stored
+from .ownership import GarbageCollector, owner_of
+from .persistence import Persistence
 from .recorder import NORMAL, WARNING, Recorder, reference
 from .selector import Selector, everything, parse_selector
 from .store import Store
@@ -17,16 +21,25 @@ __all__ = [
     "EVENT",
     "KINDS",
     "NORMAL",
+    "REVISION",
     "SERVICE",
     "WARNING",
     "Change",
+    "GarbageCollector",
+    "Journal",
     "Kind",
+    "NoJournal",
+    "Persistence",
+    "Record",
     "Recorder",
     "Selector",
+    "SqliteJournal",
     "Store",
     "Stored",
     "Watch",
     "everything",
+    "owner_of",
     "parse_selector",
+    "read_backup",
     "reference",
 ]

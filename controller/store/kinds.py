@@ -16,7 +16,7 @@ class Stored(Protocol):
     def metadata(self) -> pb.Metadata: ...
 
 
-T = TypeVar("T", pb.Service, pb.Container, pb.Event)
+T = TypeVar("T", pb.Service, pb.Container, pb.Event, pb.ServiceRevision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,8 @@ class Kind(Generic[T]):
     """One kind of object.
 
     ``labels`` are what selectors see; ``owner`` is the key of the Service whose controller must learn of a change
-    from old to new when ``concerns_owner`` says so; ``indices`` name the look-ups that the store keeps up to date.
+    from old to new when ``concerns_owner`` says so; ``indices`` name the look-ups that the store keeps up to date,
+    besides ``uid`` and ``owner`` (the uids of its owners), which every kind has.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Kind(Generic[T]):
     owner: Callable[[T], str | None] = lambda _: None
     concerns_owner: Callable[[T, T], bool] = lambda _old, _new: True
     indices: Mapping[str, Callable[[T], str]] = field(default_factory=dict)
+    # Whether the journal keeps it; of the others Docker is asked.
+    journaled: bool = False
 
     def spec(self, obj: T) -> Message | None:
         """What is wanted of the object; None for a kind that wants nothing."""
@@ -47,7 +50,7 @@ def _service_labels(service: pb.Service) -> Mapping[str, str]:
     return {**service.spec.labels, **service.metadata.labels}
 
 
-SERVICE: Kind[pb.Service] = Kind("Service", pb.Service, labels=_service_labels)
+SERVICE: Kind[pb.Service] = Kind("Service", pb.Service, labels=_service_labels, journaled=True)
 
 _COMING_UP = frozenset(
     (pb.ContainerStatus.PENDING, pb.ContainerStatus.PULLING, pb.ContainerStatus.CREATED, pb.ContainerStatus.STARTING)
@@ -71,7 +74,6 @@ CONTAINER: Kind[pb.Container] = Kind(
     concerns_owner=_concerns_service,
     indices={
         "service": lambda container: container.spec.service,
-        "uid": lambda container: container.metadata.uid,
         "docker_id": lambda container: container.status.docker_id,
     },
 )
@@ -83,4 +85,13 @@ EVENT: Kind[pb.Event] = Kind(
     indices={"service": lambda event: event.regarding.service},
 )
 
-KINDS: tuple[Kind[Any], ...] = (SERVICE, CONTAINER, EVENT)
+REVISION: Kind[pb.ServiceRevision] = Kind(
+    "ServiceRevision",
+    pb.ServiceRevision,
+    labels=lambda revision: revision.metadata.labels,
+    indices={"service": lambda revision: revision.service},
+    journaled=True,
+)
+
+# Owners before what they own.
+KINDS: tuple[Kind[Any], ...] = (SERVICE, REVISION, CONTAINER, EVENT)

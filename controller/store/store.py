@@ -1,7 +1,7 @@
 """The in-memory object store: versions, optimistic concurrency, finalizers, indices, watches."""
 
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, Generic
 
@@ -25,7 +25,12 @@ class _Table(Generic[T]):
     def __init__(self, kind: Kind[T], floor: int, history: int) -> None:
         self.kind: Kind[T] = kind
         self.objects: dict[str, T] = {}
-        self.indices: dict[str, dict[str, dict[str, T]]] = {name: defaultdict(dict) for name in kind.indices}
+        self._keys: dict[str, Callable[[T], Iterable[str]]] = {
+            "uid": lambda obj: (obj.metadata.uid,),
+            "owner": lambda obj: {owner.uid: None for owner in obj.metadata.owners},
+            **{name: _alone(key) for name, key in kind.indices.items()},
+        }
+        self.indices: dict[str, dict[str, dict[str, T]]] = {name: defaultdict(dict) for name in self._keys}
         self.history: History[T] = History(floor, history)
         self.watches: list[Watch[T]] = []
         self.subscribers: list[Subscriber[T]] = []
@@ -36,20 +41,24 @@ class _Table(Generic[T]):
             del self.objects[change.old.metadata.name]
         if change.new is not None and change.type != pb.DELETED:
             self.objects[change.new.metadata.name] = change.new
-            for name, key in self.kind.indices.items():
-                self.indices[name][key(change.new)][change.new.metadata.name] = change.new
+            for name, keys in self._keys.items():
+                for key in keys(change.new):
+                    self.indices[name][key][change.new.metadata.name] = change.new
         self.history.add(change)
         for watch in tuple(self.watches):  # before the subscribers: one that fails leaves no gap in a watch
             watch.offer(change)
-        for subscriber in self.subscribers:
-            subscriber(change)
 
     def _unindex(self, obj: T) -> None:
-        for name, key in self.kind.indices.items():
+        for name, keys in self._keys.items():
             entries = self.indices[name]
-            entries[key(obj)].pop(obj.metadata.name, None)
-            if not entries[key(obj)]:
-                del entries[key(obj)]
+            for key in keys(obj):
+                entries[key].pop(obj.metadata.name, None)
+                if not entries[key]:
+                    del entries[key]
+
+
+def _alone(key: Callable[[T], str]) -> Callable[[T], Iterable[str]]:
+    return lambda obj: (key(obj),)
 
 
 class Store:
@@ -57,15 +66,21 @@ class Store:
 
     Belongs to one event loop; no method waits, so each is atomic. Objects that it returns are shared and must
     not be mutated: ``update`` and ``update_status`` hand a copy to their ``edit``. A write that changes nothing
-    makes no version and no event. One counter gives every effective write its version; it starts at the time in
-    milliseconds, so that a version of an earlier run of the program is recognised.
+    makes no version and no event. One counter gives every effective write its version; it starts at ``epoch``, by
+    default the time, in milliseconds, so that a version of an earlier run of the program is recognised.
+
+    Subscribers are told of all changes in the order of the versions, also of those that a subscriber makes.
     """
 
     def __init__(
-        self, clock: Clock, *, kinds: Iterable[Kind[Any]] = KINDS, history: int = 4096, watch_buffer: int = 1024
-    ) -> None:
+        self, clock: Clock, *, kinds: Iterable[Kind[Any]] = KINDS, history: int = 4096, watch_buffer: int = 1024,
+        epoch: int | None = None,
+    ) -> None:  # fmt: skip
         self._clock = clock
-        self._first = self._version = int(clock.now().timestamp() * 1000) * VERSIONS_PER_MILLISECOND
+        begin = int(clock.now().timestamp() * 1000) if epoch is None else epoch
+        self._first = self._version = begin * VERSIONS_PER_MILLISECOND
+        self._untold: deque[tuple[_Table[Any], Change[Any]]] = deque()
+        self._telling = False
         self._watch_buffer = watch_buffer
         self._tables: dict[str, _Table[Any]] = {kind.name: _Table(kind, self._first, history) for kind in kinds}
 
@@ -97,6 +112,10 @@ class Store:
         objects = table.objects if index is None else table.indices[index].get(value, {})
         return sorted(objects.values(), key=lambda obj: obj.metadata.name)
 
+    def knows(self, uid: str) -> bool:
+        """Whether there is an object of that uid, of whatever kind."""
+        return any(uid in table.indices["uid"] for table in self._tables.values())
+
     def count(self, kind: Kind[Any]) -> int:
         """How many objects there are."""
         return len(self._table(kind).objects)
@@ -106,21 +125,33 @@ class Store:
     def create(self, kind: Kind[T], obj: T) -> T:
         """Stores a copy of a new object and returns it, with its uid, generation and version.
 
-        A uid that is given is kept: a container found in Docker has one already.
+        A uid and a time of creation that are given are kept: a container found in Docker has a uid already.
 
         Raises:
             AlreadyExists: there is one of that name.
         """
-        table = self._table(kind)
-        if obj.metadata.name in table.objects:
-            raise AlreadyExists(f"{kind.name.lower()} {obj.metadata.name!r} already exists")
+        return self._add(kind, self.draft(kind, obj))
+
+    def draft(self, kind: Kind[T], obj: T) -> T:
+        """What ``create`` would store of an object, without a version; storing that changes it no more."""
         new = kind.message()
         new.CopyFrom(obj)
         new.metadata.uid = obj.metadata.uid or str(uuid.uuid4())
         new.metadata.generation = 1
-        new.metadata.create_time.FromDatetime(self._clock.now())
+        if not obj.metadata.HasField("create_time"):
+            new.metadata.create_time.FromDatetime(self._clock.now())
         new.metadata.ClearField("delete_time")
-        return self._commit(table, pb.ADDED, None, new)
+        return new
+
+    def restore(self, kind: Kind[T], obj: T) -> T:
+        """Stores a copy of an object of an earlier run, as it is but for a new version.
+
+        Raises:
+            AlreadyExists: there is one of that name.
+        """
+        new = kind.message()
+        new.CopyFrom(obj)
+        return self._add(kind, new)
 
     def update(self, kind: Kind[T], name: str, edit: Edit[T], *, uid: str = "", version: str = "") -> T:
         """Changes labels, annotations, finalizers and spec; what ``edit`` does to the status has no effect.
@@ -218,6 +249,12 @@ class Store:
     def _table(self, kind: Kind[T]) -> _Table[T]:
         return self._tables[kind.name]
 
+    def _add(self, kind: Kind[T], new: T) -> T:
+        table = self._table(kind)
+        if new.metadata.name in table.objects:
+            raise AlreadyExists(f"{kind.name.lower()} {new.metadata.name!r} already exists")
+        return self._commit(table, pb.ADDED, None, new)
+
     def _open(self, kind: Kind[T], name: str, uid: str, version: str) -> tuple[_Table[T], T, T]:
         """The table, the object, and a copy to edit."""
         old = self.get(kind, name)
@@ -235,8 +272,29 @@ class Store:
     def _commit(self, table: _Table[T], change: pb.ChangeType.ValueType, old: T | None, new: T) -> T:
         self._version += 1
         new.metadata.resource_version = str(self._version)
-        table.record(Change(change, self._version, old, new))
+        recorded = Change(change, self._version, old, new)
+        table.record(recorded)
+        self._untold.append((table, recorded))
+        if not self._telling:
+            self._tell()
         return new
+
+    def _tell(self) -> None:
+        """Tells the subscribers; what they write meanwhile comes after what they are being told of."""
+        failed: list[Exception] = []
+        self._telling = True
+        try:
+            while self._untold:
+                table, change = self._untold.popleft()
+                for subscriber in table.subscribers:
+                    try:
+                        subscriber(change)
+                    except Exception as error:  # noqa: BLE001  # the others are to be told all the same; it is raised below
+                        failed.append(error)
+        finally:
+            self._telling = False
+        if failed:
+            raise failed[0]
 
     def _resumable(self, table: _Table[Any], version: str) -> int:
         number = int(version) if version.isascii() and version.isdigit() and len(version) < 20 else -1

@@ -120,9 +120,8 @@ async def test_what_vanishes_without_an_event_is_noticed_by_the_list(world: Clus
     world.declare("web")
     await world.settle()
     (before,) = world.running()
-    subscribers, world.engine._subscribers = world.engine._subscribers, set()
-    world.engine.discard(before)
-    world.engine._subscribers = subscribers
+    with world.engine.unheard():
+        world.engine.discard(before)
     await world.settle(5)
     assert world.running() == [before], "nobody could know yet"
     await world.settle(30)

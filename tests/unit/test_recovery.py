@@ -155,8 +155,7 @@ async def test_a_folder_that_became_a_link_since_it_was_declared_is_not_mounted(
     allowed = tmp_path / "allowed"
     (allowed / "data").mkdir(parents=True)
     policy = Policy(allowed_host_paths=[str(allowed)])
-    world.operator.containers._inject["policy"] = policy
-    world.admission._policy = policy
+    world.inject["policy"] = policy
     mount = pb.Mount(type="bind", source=str(allowed / "data"), target="/data")
     world.declare("web", volumes=[mount])
     await world.settle()

@@ -69,6 +69,7 @@ def test_defaults_for_root(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         workers=8,
         engine_concurrency=4,
         resync=30.0,
+        handlers=(),
         policy=None,
         once=False,
         timeout=None,
@@ -185,7 +186,7 @@ def test_an_address_that_others_reach_is_refused_even_with_insecure(address: str
 
 @pytest.mark.parametrize(
     "flag",
-    ["--handlers", "--tls-cert", "--tls-key", "--tls-client-ca", "--token-file", "--webhook", "--webhook-secret-file"],
+    ["--tls-cert", "--tls-key", "--tls-client-ca", "--token-file", "--webhook", "--webhook-secret-file"],
 )
 def test_what_is_not_there_yet_is_never_taken_in_silence(started: list[Settings], flag: str) -> None:
     variable = "DOCK_RUNNER_" + flag[2:].replace("-", "_").upper()

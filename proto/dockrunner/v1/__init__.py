@@ -21,6 +21,8 @@ from proto.dockrunner.v1.control_plane_pb2 import (
     ApplyResponse,
     ApplySetRequest,
     ApplySetResponse,
+    BackupRequest,
+    BackupResponse,
     ChangeType,
     DeleteRequest,
     GetRequest,
@@ -37,6 +39,8 @@ from proto.dockrunner.v1.control_plane_pb2 import (
     Outcome,
     PlanStep,
     RestartRequest,
+    RestoreRequest,
+    RestoreResponse,
     Revision,
     RollbackRequest,
     ScaleRequest,
@@ -52,9 +56,17 @@ from proto.dockrunner.v1.event_pb2 import (
     Event,
     ObjectReference,
 )
+from proto.dockrunner.v1.memory_pb2 import (
+    HandlerMemory,
+    HandlerProgress,
+)
 from proto.dockrunner.v1.metadata_pb2 import (
     Condition,
     Metadata,
+    OwnerReference,
+)
+from proto.dockrunner.v1.revision_pb2 import (
+    ServiceRevision,
 )
 from proto.dockrunner.v1.service_pb2 import (
     Mount,
@@ -78,6 +90,8 @@ __all__ = [
     "ApplyResponse",
     "ApplySetRequest",
     "ApplySetResponse",
+    "BackupRequest",
+    "BackupResponse",
     "ChangeType",
     "Condition",
     "Container",
@@ -86,6 +100,8 @@ __all__ = [
     "DeleteRequest",
     "Event",
     "GetRequest",
+    "HandlerMemory",
+    "HandlerProgress",
     "Health",
     "ListContainersRequest",
     "ListContainersResponse",
@@ -102,14 +118,18 @@ __all__ = [
     "NetworkAttachment",
     "ObjectReference",
     "Outcome",
+    "OwnerReference",
     "PlanStep",
     "Port",
     "RestartRequest",
+    "RestoreRequest",
+    "RestoreResponse",
     "Revision",
     "RollbackRequest",
     "Rollout",
     "ScaleRequest",
     "Service",
+    "ServiceRevision",
     "ServiceSpec",
     "ServiceStatus",
     "SetPausedRequest",

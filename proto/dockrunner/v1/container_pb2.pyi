@@ -183,6 +183,26 @@ class ContainerStatus(_message.Message):
     EXITED: ContainerStatus.State.ValueType  # 8
     """Ended for good, or gone from Docker."""
 
+    @_typing.final
+    class AddressesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STATE_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
@@ -195,6 +215,8 @@ class ContainerStatus(_message.Message):
     PORTS_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
     state: Global___ContainerStatus.State.ValueType
     health: Global___Health.Status.ValueType
     ready: _builtins.bool
@@ -223,6 +245,14 @@ class ContainerStatus(_message.Message):
     def finished_at(self) -> _timestamp_pb2.Timestamp:
         """Of the last end, by Docker's clock."""
 
+    @_builtins.property
+    def addresses(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Its IP addresses while it runs, by the name of the network in Docker."""
+
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_metadata_pb2.Condition]:
+        """DeletionBlocked, and what handlers say of it."""
+
     def __init__(
         self,
         *,
@@ -238,10 +268,12 @@ class ContainerStatus(_message.Message):
         ports: _abc.Iterable[_service_pb2.Port] | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        addresses: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        conditions: _abc.Iterable[_metadata_pb2.Condition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "finished_at", b"finished_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "docker_id", b"docker_id", "exit_code", b"exit_code", "finished_at", b"finished_at", "health", b"health", "image_id", b"image_id", "message", b"message", "oom_killed", b"oom_killed", "ports", b"ports", "ready", b"ready", "restart_count", b"restart_count", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "addresses", b"addresses", "conditions", b"conditions", "docker_id", b"docker_id", "exit_code", b"exit_code", "finished_at", b"finished_at", "health", b"health", "image_id", b"image_id", "message", b"message", "oom_killed", b"oom_killed", "ports", b"ports", "ready", b"ready", "restart_count", b"restart_count", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -115,6 +115,16 @@ class ControlPlaneStub:
                 request_serializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.LogsRequest.SerializeToString,
                 response_deserializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.LogsResponse.FromString,
                 _registered_method=True)
+        self.Backup = channel.unary_stream(
+                '/dockrunner.v1.ControlPlane/Backup',
+                request_serializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.BackupRequest.SerializeToString,
+                response_deserializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.BackupResponse.FromString,
+                _registered_method=True)
+        self.Restore = channel.stream_unary(
+                '/dockrunner.v1.ControlPlane/Restore',
+                request_serializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.RestoreResponse.FromString,
+                _registered_method=True)
 
 
 class ControlPlaneServicer:
@@ -224,6 +234,20 @@ class ControlPlaneServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Backup(self, request, context):
+        """Streams a consistent copy of the journal, which is a journal itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request_iterator, context):
+        """Makes the desired state what a backup says, all or nothing. What manager `file` declares is left to the file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlPlaneServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -306,6 +330,16 @@ def add_ControlPlaneServicer_to_server(servicer, server):
                     servicer.Logs,
                     request_deserializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.LogsRequest.FromString,
                     response_serializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.LogsResponse.SerializeToString,
+            ),
+            'Backup': grpc.unary_stream_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.BackupRequest.FromString,
+                    response_serializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.BackupResponse.SerializeToString,
+            ),
+            'Restore': grpc.stream_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.RestoreRequest.FromString,
+                    response_serializer=proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.RestoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -740,6 +774,60 @@ class ControlPlane:
             '/dockrunner.v1.ControlPlane/Logs',
             proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.LogsRequest.SerializeToString,
             proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.LogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dockrunner.v1.ControlPlane/Backup',
+            proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.BackupRequest.SerializeToString,
+            proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.BackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/dockrunner.v1.ControlPlane/Restore',
+            proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.RestoreRequest.SerializeToString,
+            proto_dot_dockrunner_dot_v1_dot_control__plane__pb2.RestoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

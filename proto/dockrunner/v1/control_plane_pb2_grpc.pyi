@@ -56,6 +56,10 @@ class ControlPlaneStub:
     WatchEvents: _grpc.UnaryStreamMultiCallable[_control_plane_pb2.WatchEventsRequest, _control_plane_pb2.WatchEventsResponse]
     Logs: _grpc.UnaryStreamMultiCallable[_control_plane_pb2.LogsRequest, _control_plane_pb2.LogsResponse]
     """Log lines of all containers of a service, merged."""
+    Backup: _grpc.UnaryStreamMultiCallable[_control_plane_pb2.BackupRequest, _control_plane_pb2.BackupResponse]
+    """Streams a consistent copy of the journal, which is a journal itself."""
+    Restore: _grpc.StreamUnaryMultiCallable[_control_plane_pb2.RestoreRequest, _control_plane_pb2.RestoreResponse]
+    """Makes the desired state what a backup says, all or nothing. What manager `file` declares is left to the file."""
 
 @_typing.type_check_only
 class ControlPlaneAsyncStub(ControlPlaneStub):
@@ -84,6 +88,10 @@ class ControlPlaneAsyncStub(ControlPlaneStub):
     WatchEvents: _aio.UnaryStreamMultiCallable[_control_plane_pb2.WatchEventsRequest, _control_plane_pb2.WatchEventsResponse]  # type: ignore[assignment]
     Logs: _aio.UnaryStreamMultiCallable[_control_plane_pb2.LogsRequest, _control_plane_pb2.LogsResponse]  # type: ignore[assignment]
     """Log lines of all containers of a service, merged."""
+    Backup: _aio.UnaryStreamMultiCallable[_control_plane_pb2.BackupRequest, _control_plane_pb2.BackupResponse]  # type: ignore[assignment]
+    """Streams a consistent copy of the journal, which is a journal itself."""
+    Restore: _aio.StreamUnaryMultiCallable[_control_plane_pb2.RestoreRequest, _control_plane_pb2.RestoreResponse]  # type: ignore[assignment]
+    """Makes the desired state what a backup says, all or nothing. What manager `file` declares is left to the file."""
 
 class ControlPlaneServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -205,5 +213,21 @@ class ControlPlaneServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_plane_pb2.LogsResponse], _abc.AsyncIterator[_control_plane_pb2.LogsResponse]]:
         """Log lines of all containers of a service, merged."""
+
+    @_abc_1.abstractmethod
+    def Backup(
+        self,
+        request: _control_plane_pb2.BackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_plane_pb2.BackupResponse], _abc.AsyncIterator[_control_plane_pb2.BackupResponse]]:
+        """Streams a consistent copy of the journal, which is a journal itself."""
+
+    @_abc_1.abstractmethod
+    def Restore(
+        self,
+        request_iterator: _MaybeAsyncIterator[_control_plane_pb2.RestoreRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_plane_pb2.RestoreResponse, _abc.Awaitable[_control_plane_pb2.RestoreResponse]]:
+        """Makes the desired state what a backup says, all or nothing. What manager `file` declares is left to the file."""
 
 def add_ControlPlaneServicer_to_server(servicer: ControlPlaneServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -76,6 +76,7 @@ class Metadata(_message.Message):
     FINALIZERS_FIELD_NUMBER: _builtins.int
     MANAGER_FIELD_NUMBER: _builtins.int
     REPLICAS_MANAGER_FIELD_NUMBER: _builtins.int
+    OWNERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique among the objects of one kind. A service's name is `[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?`."""
     uid: _builtins.str
@@ -108,6 +109,12 @@ class Metadata(_message.Message):
     def finalizers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Who still has work to do before the object may go."""
 
+    @_builtins.property
+    def owners(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnerReference]:
+        """What the object belongs to: it goes when the last of these is gone. Matched by uid, so that another object under
+        an owner's name owns nothing of it.
+        """
+
     def __init__(
         self,
         *,
@@ -122,14 +129,43 @@ class Metadata(_message.Message):
         finalizers: _abc.Iterable[_builtins.str] | None = ...,
         manager: _builtins.str = ...,
         replicas_manager: _builtins.str = ...,
+        owners: _abc.Iterable[Global___OwnerReference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "create_time", b"create_time", "delete_time", b"delete_time", "finalizers", b"finalizers", "generation", b"generation", "labels", b"labels", "manager", b"manager", "name", b"name", "replicas_manager", b"replicas_manager", "resource_version", b"resource_version", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "create_time", b"create_time", "delete_time", b"delete_time", "finalizers", b"finalizers", "generation", b"generation", "labels", b"labels", "manager", b"manager", "name", b"name", "owners", b"owners", "replicas_manager", b"replicas_manager", "resource_version", b"resource_version", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Metadata: _TypeAlias = Metadata  # noqa: Y015
+
+@_typing.final
+class OwnerReference(_message.Message):
+    """Points at the object that another one belongs to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """Service."""
+    name: _builtins.str
+    uid: _builtins.str
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        uid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnerReference: _TypeAlias = OwnerReference  # noqa: Y015
 
 @_typing.final
 class Condition(_message.Message):
@@ -144,7 +180,7 @@ class Condition(_message.Message):
     LAST_TRANSITION_TIME_FIELD_NUMBER: _builtins.int
     OBSERVED_GENERATION_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """Ready, Progressing or Degraded."""
+    """Ready, Progressing, Degraded, DeletionBlocked, or a handler's own word."""
     status: _builtins.str
     """True, False or Unknown."""
     reason: _builtins.str

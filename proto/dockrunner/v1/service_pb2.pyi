@@ -133,6 +133,7 @@ class ServiceSpec(_message.Message):
     PULL_POLICY_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
+    RESTARTED_AT_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     """Required: the image reference, e.g. `nginx:1.27` or `registry.local:5000/web@sha256:…`."""
     replicas: _builtins.int
@@ -181,6 +182,12 @@ class ServiceSpec(_message.Message):
     def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mount]:
         """Mounts. In the file also `[SOURCE:]TARGET[:ro|rw]`."""
 
+    @_builtins.property
+    def restarted_at(self) -> _timestamp_pb2.Timestamp:
+        """When a restart was last asked for: containers made before are replaced, as by an update. Set by Restart; an
+        Apply that leaves it out keeps it.
+        """
+
     def __init__(
         self,
         *,
@@ -199,10 +206,11 @@ class ServiceSpec(_message.Message):
         pull_policy: _builtins.str = ...,
         networks: _abc.Mapping[_builtins.str, Global___NetworkAttachment] | None = ...,
         volumes: _abc.Iterable[Global___Mount] | None = ...,
+        restarted_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas", "stop_grace_period", b"stop_grace_period"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas", "restarted_at", b"restarted_at", "stop_grace_period", b"stop_grace_period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "command", b"command", "entrypoint", b"entrypoint", "environment", b"environment", "image", b"image", "labels", b"labels", "networks", b"networks", "ports", b"ports", "pull_policy", b"pull_policy", "replicas", b"replicas", "restart", b"restart", "stop_grace_period", b"stop_grace_period", "stop_signal", b"stop_signal", "user", b"user", "volumes", b"volumes", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "command", b"command", "entrypoint", b"entrypoint", "environment", b"environment", "image", b"image", "labels", b"labels", "networks", b"networks", "ports", b"ports", "pull_policy", b"pull_policy", "replicas", b"replicas", "restart", b"restart", "restarted_at", b"restarted_at", "stop_grace_period", b"stop_grace_period", "stop_signal", b"stop_signal", "user", b"user", "volumes", b"volumes", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
@@ -333,7 +341,7 @@ class ServiceStatus(_message.Message):
     """Hash of what can only change with a new container, of the current spec."""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_metadata_pb2.Condition]:
-        """Ready, Progressing and Degraded."""
+        """Ready, Progressing and Degraded; DeletionBlocked when a deletion cannot go on; and what handlers say."""
 
     @_builtins.property
     def rollout(self) -> Global___Rollout:

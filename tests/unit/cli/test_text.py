@@ -98,6 +98,7 @@ def full_spec() -> pb.ServiceSpec:
     spec.volumes.add(type="bind", source="/a:b", target="/c")
     spec.volumes.add(type="tmpfs", target="/t")
     spec.volumes.add(target="/no-type")
+    spec.restarted_at.FromJsonString("2026-01-31T03:00:00.5Z")
     return spec
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from controller.config_agent import Config, Position, read_config
 from controller.config_agent.config import read_config as read
@@ -46,6 +47,7 @@ def test_every_field_of_the_spec_can_be_written(tmp_path: Path) -> None:
         pull_policy = "never"
         networks = { front = { aliases = ["w"] }, back = {} }
         volumes = [{ type = "tmpfs", target = "/run", read_only = true }]
+        restarted_at = 2026-01-31T04:00:00+01:00
     """
     found = spec(tmp_path, text)
     assert found == pb.ServiceSpec(
@@ -64,6 +66,7 @@ def test_every_field_of_the_spec_can_be_written(tmp_path: Path) -> None:
         pull_policy="never",
         networks={"front": pb.NetworkAttachment(aliases=["w"]), "back": pb.NetworkAttachment()},
         volumes=[pb.Mount(type="tmpfs", target="/run", read_only=True)],
+        restarted_at=Timestamp(seconds=1769828400),
     )
     assert {field.name for field, _ in found.ListFields()} == set(pb.ServiceSpec.DESCRIPTOR.fields_by_name), (
         "a field that the test leaves out"

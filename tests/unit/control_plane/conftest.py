@@ -16,7 +16,7 @@ from controller.control_plane.server import Server
 from controller.control_plane.servicer import ControlPlane
 from controller.errors import Invalid, Violation
 from controller.metrics import Metrics
-from controller.store import Recorder, Store
+from controller.store import Journal, NoJournal, Persistence, Recorder, Store
 from proto.dockrunner import v1 as pb
 from proto.dockrunner.v1.control_plane_pb2_grpc import ControlPlaneStub
 from tests.clock import ManualClock
@@ -31,8 +31,12 @@ class FakeAdmission:
     def __init__(self) -> None:
         self.declarations: list[str] = []
         self.others: list[str] = []
+        self.released: list[str] = []
 
-    def admit(self, services: Sequence[pb.Service], others: Sequence[pb.Service]) -> Sequence[pb.Service]:
+    async def admit(
+        self, services: Sequence[pb.Service], olds: Sequence[pb.Service | None], others: Sequence[pb.Service], *,
+        dry_run: bool = False,
+    ) -> Sequence[pb.Service]:  # fmt: skip
         self.others = [other.metadata.name for other in others]
         taken = {port.published for other in others for port in other.spec.ports}
         violations, admitted = [], []
@@ -71,6 +75,9 @@ class FakeAdmission:
 
     def declared(self, manager: str) -> None:
         self.declarations.append(manager)
+
+    def release(self, service: pb.Service) -> None:
+        self.released.append(service.metadata.name)
 
 
 @dataclass
@@ -112,10 +119,18 @@ def store_options() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def api(tmp_path: Path, store_options: dict[str, Any]) -> AsyncIterator[Api]:
+def journal() -> Journal:
+    """Overridden by what looks at what is kept."""
+    return NoJournal()
+
+
+@pytest.fixture
+async def api(tmp_path: Path, store_options: dict[str, Any], journal: Journal) -> AsyncIterator[Api]:
     clock, metrics, admission = ManualClock(), Metrics(), FakeAdmission()
     store = Store(clock, **store_options)
-    servicer = ControlPlane(store, Recorder(store, clock), admission, metrics, clock)
+    persistence = Persistence(store, journal, clock)
+    persistence.restore(journal.read())
+    servicer = ControlPlane(store, Recorder(store, clock), admission, persistence, metrics, clock)
     socket = tmp_path / "run" / "s.sock"
     server = Server([socket], servicer, metrics, clock)
     await server.start()

@@ -21,7 +21,7 @@ from controller.control_plane.server import Address, Server
 from controller.control_plane.servicer import ControlPlane
 from controller.errors import StartError
 from controller.metrics import Metrics
-from controller.store import Recorder, Store
+from controller.store import NoJournal, Persistence, Recorder, Store
 from proto.dockrunner import v1 as pb
 from proto.dockrunner.v1.control_plane_pb2_grpc import ControlPlaneStub
 from tests.clock import ManualClock
@@ -34,7 +34,8 @@ Status = health_pb2.HealthCheckResponse
 def a_server(*addresses: Address) -> Server:
     clock, metrics = ManualClock(), Metrics()
     store = Store(clock)
-    servicer = ControlPlane(store, Recorder(store, clock), FakeAdmission(), metrics, clock)
+    persistence = Persistence(store, NoJournal(), clock)
+    servicer = ControlPlane(store, Recorder(store, clock), FakeAdmission(), persistence, metrics, clock)
     return Server(addresses, servicer, metrics, clock)
 
 

@@ -3,7 +3,7 @@
 import itertools
 from datetime import UTC, datetime, timedelta
 
-from handlers.admission import with_defaults
+from handlers.admission import fill_in
 from handlers.instance import Instance
 from handlers.planner import Amend, Create, Delete, Plan, plan
 from handlers.revision import revision_of, template_of
@@ -23,7 +23,8 @@ def service(image: str = "web:1", replicas: int = 1, **spec: object) -> pb.Servi
             getattr(wanted.spec, field).extend(value)
         else:
             setattr(wanted.spec, field, value)
-    return with_defaults(wanted)
+    fill_in(wanted.spec)
+    return wanted
 
 
 def container(

@@ -1,0 +1,119 @@
+"""The program without its ways in and out: store, journal, framework, handlers and the informer, put together.
+
+The same parts serve the whole program, the harness in which users test their handlers, and the simulation.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+# The built-in handlers declare themselves as they are imported.
+import handlers.admission
+import handlers.container
+import handlers.service  # noqa: F401
+from controller.clock import Clock
+from controller.errors import HandlersBroken
+from controller.framework import Operator, Registry, on
+from controller.metrics import Metrics
+from controller.scheduler import Engine, Informer
+from controller.service_metrics import ServiceMetrics
+from controller.store import (
+    EVENT,
+    SERVICE,
+    WARNING,
+    Change,
+    GarbageCollector,
+    Journal,
+    Persistence,
+    Recorder,
+    Store,
+    reference,
+)
+from handlers.admission import ServiceAdmission
+from handlers.in_flight import InFlight
+from handlers.instance import Instance
+from handlers.orphans import Orphans
+from handlers.policy import Policy
+from proto.dockrunner import v1 as pb
+
+# The source of events about the file; what they say it logs itself, problem by problem.
+CONFIG_AGENT = "config-agent"
+JOURNAL = "journal"
+HANDLERS = "handlers"
+
+logger = logging.getLogger("dock_runner.app")
+
+
+class Program:
+    """Everything that keeps what runs in ``engine`` equal to what was declared.
+
+    Order: ``restore``, ``informer.run`` until it has synced, ``operator.start``; at the end ``operator.stop``,
+    ``in_flight.close``, ``persistence.close``. Beside it ``persistence.run`` writes what is behind.
+    """
+
+    def __init__(
+        self, engine: Engine, journal: Journal, clock: Clock, metrics: Metrics, *, instance: str = "default",
+        policy: Policy | None = None, workers: int = 8, resync: float = 30.0, registry: Registry = on.default,
+        threads: Executor | None = None,
+    ) -> None:  # fmt: skip
+        self.engine = engine
+        self.journal = journal
+        self.metrics = metrics
+        self.store = Store(clock, epoch=journal.epoch)
+        self.persistence = Persistence(self.store, journal, clock)
+        self.recorder = Recorder(self.store, clock)
+        self.store.subscribe(EVENT, _log_event)
+        ServiceMetrics(self.store, metrics, clock)
+        GarbageCollector(self.store)
+        self.orphans = Orphans(self.store, self.recorder, journal.deleted(SERVICE.name))
+        ours = Instance(instance)
+        self.informer = Informer(engine, self.store, clock, metrics, ours.adopt, resync=resync)
+        self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
+        self.inject = {
+            "engine": engine, "informer": self.informer, "instance": ours, "recorder": self.recorder,
+            "orphans": self.orphans, "in_flight": self.in_flight, "policy": policy or Policy(),
+        }  # fmt: skip
+        self.operator = Operator(
+            registry, self.store, self.recorder, clock, metrics, workers=workers, inject=self.inject,
+            keep=self.persistence.keep, threads=threads,
+        )  # fmt: skip
+        self.admission = ServiceAdmission(
+            self.operator.admission, self.store, clock, self.orphans, self.operator.release
+        )
+        self.informer.on_adopted(self.operator.containers.remember)
+        self.informer.on_recovered(self.operator.containers.resync)
+        self.informer.on_drift(self.operator.containers.queue.add)
+
+    async def restore(self) -> None:
+        """Has the store and the framework know again what an earlier run knew.
+
+        The policy may be another one since, so all is checked again: what is no longer allowed is kept and said, and
+        none of its containers is made.
+
+        Raises:
+            StartError: the journal is not as it was written.
+        """
+        self.operator.load(self.persistence.restore(self.journal.read()))
+        services = self.store.list(SERVICE)
+        standing: list[pb.Service] = []
+        for service in services:
+            for violation in await self.operator.admission.violations(SERVICE, service, service, standing):
+                self.recorder.record(JOURNAL, reference(service), WARNING, "NoLongerAllowed", str(violation))
+            standing.append(service)
+        if services:
+            logger.info("the journal has %d services", len(services))
+
+    def say_broken(self, broken: Sequence[HandlersBroken]) -> None:
+        """Says which of the user's modules could not be loaded; the log has why."""
+        for error in broken:
+            about = pb.ObjectReference(kind="Handlers", name=error.module)
+            self.recorder.record(HANDLERS, about, WARNING, "HandlersBroken", str(error))
+
+
+def _log_event(change: Change[pb.Event]) -> None:
+    """What people find in `get events` they find in the log as well, each time that it happens."""
+    event = change.new
+    if event is not None and change.type != pb.DELETED and event.source != CONFIG_AGENT:
+        level = logging.WARNING if event.type == WARNING else logging.INFO
+        about = event.regarding.name
+        logging.getLogger(f"dock_runner.{event.source}").log(level, "%s: %s: %s", about, event.reason, event.message)
