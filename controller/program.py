@@ -6,6 +6,7 @@ The same parts serve the whole program, the harness in which users test their ha
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 # The built-in handlers declare themselves as they are imported.
 import handlers.admission
@@ -24,6 +25,7 @@ from controller.store import (
     Change,
     GarbageCollector,
     Journal,
+    Listing,
     Persistence,
     Recorder,
     Store,
@@ -95,11 +97,10 @@ class Program:
         """
         self.operator.load(self.persistence.restore(self.journal.read()))
         services = self.store.list(SERVICE)
-        standing: list[pb.Service] = []
-        for service in services:
-            for violation in await self.operator.admission.violations(SERVICE, service, service, standing):
+        for number, service in enumerate(services):
+            before = Listing(partial(_first, services, number), number)
+            for violation in await self.operator.admission.violations(SERVICE, service, service, before):
                 self.recorder.record(JOURNAL, reference(service), WARNING, "NoLongerAllowed", str(violation))
-            standing.append(service)
         if services:
             logger.info("the journal has %d services", len(services))
 
@@ -108,6 +109,10 @@ class Program:
         for error in broken:
             about = pb.ObjectReference(kind="Handlers", name=error.module)
             self.recorder.record(HANDLERS, about, WARNING, "HandlersBroken", str(error))
+
+
+def _first(services: Sequence[pb.Service], count: int) -> Sequence[pb.Service]:
+    return services[:count]
 
 
 def _log_event(change: Change[pb.Event]) -> None:

@@ -1,5 +1,6 @@
 """Keeps the metrics of services and containers true to the store."""
 
+from collections.abc import Iterable
 from functools import partial
 
 from controller.clock import Clock
@@ -44,15 +45,28 @@ class ServiceMetrics:
             return
         if old is not None and new.spec.replicas < old.spec.replicas:
             self._lost.pop(name, None)  # what is not wanted any more is not repaired
-        metrics.service_info.labels(*_info(new)).set(1)
-        metrics.replicas_desired.labels(name).set(new.spec.replicas)
-        metrics.replicas_ready.labels(name).set(new.status.ready_replicas)
-        metrics.replicas_updated.labels(name).set(new.status.updated_replicas)
-        before = old.status.restarts if old is not None else 0
-        metrics.restarts.labels(name).inc(max(0, new.status.restarts - before))
-        for condition in new.status.conditions:
-            for status in _STATUSES:
-                metrics.service_condition.labels(name, condition.type, status).set(condition.status == status)
+        # A series costs more to find than to compare: only what changed is written.
+        if old is None or _info(old) != _info(new):
+            metrics.service_info.labels(*_info(new)).set(1)
+        before = _counts(old) if old is not None else (None, None, None)
+        gauges = (metrics.replicas_desired, metrics.replicas_ready, metrics.replicas_updated)
+        for gauge, last, count in zip(gauges, before, _counts(new), strict=True):
+            if count != last:
+                gauge.labels(name).set(count)
+        restarts = old.status.restarts if old is not None else 0
+        if old is None or new.status.restarts > restarts:
+            metrics.restarts.labels(name).inc(max(0, new.status.restarts - restarts))
+        self._conditions(name, old.status.conditions if old is not None else (), new.status.conditions)
+
+    def _conditions(self, name: str, old: Iterable[pb.Condition], new: Iterable[pb.Condition]) -> None:
+        series = self._metrics.service_condition
+        before, after = ({condition.type: condition.status for condition in side} for side in (old, new))
+        for type_ in before.keys() - after.keys():
+            series.remove_by_labels({"service": name, "condition": type_})
+        for type_, status in after.items():
+            if before.get(type_) != status:
+                for possible in _STATUSES:
+                    series.labels(name, type_, possible).set(status == possible)
 
     def _container(self, change: Change[pb.Container]) -> None:
         old, new = change.old, change.new
@@ -75,6 +89,10 @@ class ServiceMetrics:
         lost = self._lost.get(container.spec.service, {}).pop(container.spec.slot, None)
         if lost is not None:
             self._metrics.repair.observe(self._clock.monotonic() - lost)
+
+
+def _counts(service: pb.Service) -> tuple[int, int, int]:
+    return service.spec.replicas, service.status.ready_replicas, service.status.updated_replicas
 
 
 def _info(service: pb.Service) -> tuple[str, str, str]:

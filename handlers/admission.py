@@ -7,7 +7,7 @@ from controller import Patch, on
 from controller.clock import Clock
 from controller.errors import Invalid, Violation
 from controller.framework import Admission
-from controller.store import CONTAINER, SERVICE, Store
+from controller.store import CONTAINER, SERVICE, Listing, Store
 from proto.dockrunner import v1 as pb
 
 from .naming import DEFAULT_NETWORK
@@ -38,9 +38,9 @@ async def check_host_ports(body: pb.Service, others: Sequence[pb.Service]) -> Se
 
 
 @on.validate("Service")
-async def check_policy(body: pb.Service, others: Sequence[pb.Service], policy: Policy) -> Sequence[Violation]:
-    """What the policy has against it."""
-    return [*policy.violations(body), *policy.too_many(others)]
+async def check_policy(body: pb.Service, reason: str, others: Listing, policy: Policy) -> Sequence[Violation]:
+    """What the policy has against it; one more service is only one that is created."""
+    return [*policy.violations(body), *(policy.too_many(others) if reason == "create" else ())]
 
 
 class ServiceAdmission:
@@ -56,23 +56,22 @@ class ServiceAdmission:
         self.release = release
 
     async def admit(
-        self, services: Sequence[pb.Service], olds: Sequence[pb.Service | None], others: Sequence[pb.Service], *,
+        self, services: Sequence[pb.Service], olds: Sequence[pb.Service | None], others: Listing, *,
         dry_run: bool = False,
     ) -> Sequence[pb.Service]:  # fmt: skip
         """See :class:`controller.control_plane.admission.Admission`."""
         admitted: list[pb.Service] = []
         found: list[Violation] = []
-        standing = list(others)
         for index, (service, old) in enumerate(zip(services, olds, strict=True)):
             try:
                 complete = await self._admission.complete(SERVICE, service, old, dry_run=dry_run)
             except Invalid as error:
                 found += _indexed(index, error.violations)
                 continue
-            against = await self._admission.violations(SERVICE, complete, old, standing, dry_run=dry_run)
+            beside = Listing(lambda: [*others, *admitted], others.at_most + len(admitted))
+            against = await self._admission.violations(SERVICE, complete, old, beside, dry_run=dry_run)
             found += _indexed(index, against)
             admitted.append(complete)
-            standing.append(complete)
         if found:
             raise Invalid(found)
         return admitted

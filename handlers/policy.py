@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from controller.errors import PolicyDenied, StartError, Violation
+from controller.store import Listing
 from proto.dockrunner import v1 as pb
 
 from .validation import MAX_REPLICAS
@@ -36,9 +37,9 @@ class Policy:
             if mount.type == "bind" and mount.source.startswith("/"):
                 yield from self._bind(f"spec.volumes[{number}].source", mount.source)
 
-    def too_many(self, others: Sequence[pb.Service]) -> Iterator[Violation]:
+    def too_many(self, others: Listing) -> Iterator[Violation]:
         """What the policy has against one more service beside ``others``, which may name one twice."""
-        if len(others) < self.max_services:
+        if others.at_most < self.max_services:
             return
         services = len({other.metadata.name for other in others}) + 1
         if services > self.max_services:

@@ -13,7 +13,8 @@ from controller.scheduler import EngineEvent, Observed
 from controller.scheduler.engine import CreateRequest, Progress
 from controller.scheduler.memory import MemoryEngine
 from controller.store import CONTAINER, EVENT, SERVICE, NoJournal
-from controller.testing import ManualClock, running
+from controller.testing.clock import ManualClock
+from controller.testing.run import running
 from handlers.admission import fill_in
 from proto.dockrunner import v1 as pb
 

@@ -11,13 +11,13 @@ from controller.errors import DockRunnerError, Violation
 from controller.settings import PREFIX, Address
 from proto.dockrunner.v1.control_plane_pb2_grpc import ControlPlaneStub
 
+from .channel import open_channel
+
 MANAGER = "api"
 """Who declares, when a person does."""
 
 DEADLINE = 10.0  # seconds for a call that answers once
 _PAGE = 500  # objects: an answer stays well below the 4 MiB that gRPC allows
-
-_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", 64 << 20))
 
 Request = TypeVar("Request", contravariant=True)
 Response = TypeVar("Response", covariant=True)
@@ -74,7 +74,7 @@ def connect(address: Address) -> Iterator[Client]:
     Raises:
         Refused: for any gRPC error within.
     """
-    with grpc.insecure_channel(address.target, options=_OPTIONS) as channel:
+    with open_channel(address.target) as channel:
         try:
             yield Client(ControlPlaneStub(channel), address)
         except grpc.RpcError as error:

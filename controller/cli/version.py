@@ -41,10 +41,14 @@ def _server_version(server: Address) -> str | None:
     from proto.dockrunner import v1 as pb
     from proto.dockrunner.v1.control_plane_pb2_grpc import ControlPlaneStub
 
-    with grpc.insecure_channel(server.target) as channel:
+    from .interrupts import held_interrupt
+
+    with held_interrupt() as held, grpc.insecure_channel(server.target) as channel:
         stub: Any = ControlPlaneStub(channel)
+        call = stub.List.future(pb.ListRequest(page_size=1), timeout=_PATIENCE)
+        held.cancels(call.cancel)
         try:
-            _, call = stub.List.with_call(pb.ListRequest(page_size=1), timeout=_PATIENCE)
+            call.result()
         except grpc.RpcError:
             return None
         return next((str(value) for key, value in call.initial_metadata() if key == KEY), None)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from controller.store import Listing
 from proto.dockrunner import v1 as pb
 
 
@@ -13,7 +14,7 @@ class Admission(Protocol):
         self,
         services: Sequence[pb.Service],
         olds: Sequence[pb.Service | None],
-        others: Sequence[pb.Service],
+        others: Listing,
         *,
         dry_run: bool = False,
     ) -> Sequence[pb.Service]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from controller.clock import Clock
 from controller.errors import BeingDeleted, Conflict, Invalid, ManagedElsewhere, Violation
-from controller.store import NORMAL, SERVICE, Recorder, Store, reference
+from controller.store import NORMAL, SERVICE, Listing, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
 
 from .admission import Admission
@@ -218,14 +218,19 @@ class Declarations:
             for service, old, wanted in zip(requested, olds, admitted, strict=True)
         ]
 
-    def _others(self, names: Collection[str]) -> list[pb.Service]:
+    def _others(self, names: Collection[str]) -> Listing:
         """The services that stay beside those, and those on their way: which of the two will be is not known yet."""
         left_out = frozenset(names)
-        return [
-            service
-            for service in (*self._store.list(SERVICE), *self._commits.on_the_way)
-            if service.metadata.name not in left_out and not service.metadata.HasField("delete_time")
-        ]
+        on_the_way = self._commits.on_the_way
+
+        def read() -> Sequence[pb.Service]:
+            return [
+                service
+                for service in (*self._store.list(SERVICE), *on_the_way)
+                if service.metadata.name not in left_out and not service.metadata.HasField("delete_time")
+            ]
+
+        return Listing(read, self._store.count(SERVICE) + len(on_the_way))
 
     def _pruned(self, request: pb.ApplySetRequest, manager: str) -> list[pb.Service]:
         if not request.prune:

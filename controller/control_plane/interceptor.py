@@ -15,6 +15,7 @@ from controller.errors import DockRunnerError
 from controller.metrics import Metrics
 
 from .codes import Code, status_of
+from .encoded import serialiser
 from .servicer import VERSION_METADATA, Context
 
 logger = logging.getLogger("dock_runner.control_plane")
@@ -100,7 +101,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             wrap, behaviour = grpc.unary_stream_rpc_method_handler, _stream(handler.unary_stream, method, meter)
         else:
             wrap, behaviour = grpc.unary_unary_rpc_method_handler, _unary(handler.unary_unary, method, meter)
-        return wrap(behaviour, handler.request_deserializer, handler.response_serializer)
+        return wrap(behaviour, handler.request_deserializer, serialiser(handler.response_serializer))
 
 
 def _unary(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, meter: _Meter) -> Any:

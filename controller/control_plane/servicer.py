@@ -2,6 +2,7 @@
 # ruff: noqa: N802, ARG002 - names and arguments of the methods are those of the .proto
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from controller.store import (
     EVENT,
     REVISION,
     SERVICE,
+    Change,
     Kind,
     Persistence,
     Recorder,
@@ -31,6 +33,7 @@ from .backups import Backups
 from .codes import Code, Refusal
 from .commits import Commits
 from .declarations import Declarations, required_name
+from .encoded import Encoded
 from .pages import Page, Pages
 from .watches import Watches
 
@@ -61,6 +64,7 @@ class ControlPlane(ControlPlaneServicer):
         self._declarations = Declarations(store, recorder, admission, self._commits, clock)
         self._backups = Backups(persistence, self._declarations)
         self._pages = Pages(store, clock)
+        self._encoded = Encoded()
         self._watches = Watches(store, metrics, clock)
 
     def close(self) -> None:
@@ -144,7 +148,7 @@ class ControlPlane(ControlPlaneServicer):
         ) as watch:
             await context.send_initial_metadata(VERSION_METADATA)
             async for change in watch:
-                yield pb.WatchResponse(type=change.type, service=change.new, resource_version=str(change.version))
+                yield self._encoded.of(SERVICE.name, change, partial(_told, pb.WatchResponse, "service"))
 
     async def WatchContainers(
         self, request: pb.WatchContainersRequest, context: Context
@@ -154,9 +158,7 @@ class ControlPlane(ControlPlaneServicer):
         ) as watch:
             await context.send_initial_metadata(VERSION_METADATA)
             async for change in watch:
-                yield pb.WatchContainersResponse(
-                    type=change.type, container=change.new, resource_version=str(change.version)
-                )
+                yield self._encoded.of(CONTAINER.name, change, partial(_told, pb.WatchContainersResponse, "container"))
 
     async def WatchEvents(
         self, request: pb.WatchEventsRequest, context: Context
@@ -166,7 +168,7 @@ class ControlPlane(ControlPlaneServicer):
         ) as watch:
             await context.send_initial_metadata(VERSION_METADATA)
             async for change in watch:
-                yield pb.WatchEventsResponse(type=change.type, event=change.new, resource_version=str(change.version))
+                yield self._encoded.of(EVENT.name, change, partial(_told, pb.WatchEventsResponse, "event"))
 
     # To come.
 
@@ -190,6 +192,10 @@ class ControlPlane(ControlPlaneServicer):
 
     def Logs(self, request: pb.LogsRequest, context: Context) -> AsyncIterator[pb.LogsResponse]:
         _to_come("Logs")
+
+
+def _told(response: type[Any], field: str, change: Change[Any]) -> Any:
+    return response(type=change.type, resource_version=str(change.version), **{field: change.new})
 
 
 def _to_come(call: str) -> NoReturn:

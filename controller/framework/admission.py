@@ -1,11 +1,11 @@
 """What may be declared: the mutate handlers complete a declaration, the validate handlers say what is wrong with it."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from controller.errors import AdmissionFailed, Invalid, PermanentError, TemporaryError, Violation
-from controller.store import Kind
+from controller.store import Kind, Listing
 
 from .cause import Cause, Reason, differences, essence, narrowed
 from .context import Context, arguments_of
@@ -48,7 +48,7 @@ class Admission:
         return complete
 
     async def violations(
-        self, kind: Kind[Any], obj: Any, old: Any | None, others: Sequence[Any], *, dry_run: bool = False
+        self, kind: Kind[Any], obj: Any, old: Any | None, others: Listing, *, dry_run: bool = False
     ) -> list[Violation]:
         """All that the validate handlers have against ``obj``, which would stand beside ``others``.
 
@@ -96,7 +96,7 @@ class Admission:
         path = handler.filter.path
         old_value, new_value, inside = narrowed(path, cause) if path else (before, now, diff)
         return arguments_of(
-            self._context, handler, kind, obj, Memory(obj.metadata.uid), patch, status=obj.status,
+            self._context, handler, kind, obj, Memory(obj.metadata.uid), patch,
             old=old_value, new=new_value, diff=inside, reason=reason.value, **more,
         )  # fmt: skip
 

@@ -49,7 +49,7 @@ class Attempts:
 
     context: Context
     kind: Kind[Any]
-    admit: Callable[[Patch], Awaitable[None]] | None = None
+    admit: Callable[[Patch], Awaitable[Patch]] | None = None
 
     async def call(
         self, handler: Handler, obj: Any, memory: Memory, *, within: float | None = None, own_thread: bool = False,
@@ -65,7 +65,7 @@ class Attempts:
             if not handler.filter.agrees(arguments):
                 return Outcome(Result())
             if own_thread:
-                outcome = Outcome(await in_own_thread(handler, arguments))
+                outcome = Outcome(await in_own_thread(handler, arguments, context.clock, within=within))
             else:
                 outcome = Outcome(await invoke(handler, arguments, context.threads, context.clock, within=within))
         except HandlerTimeout as error:
@@ -77,9 +77,9 @@ class Attempts:
             outcome = self._failed(handler, obj, error)
         try:
             if patch.changes_spec and self.admit is not None:
-                await self.admit(patch)
+                patch = await self.admit(patch)
             patch.write(self.kind, context.store)
-        except DockRunnerError as error:
+        except Exception as error:  # noqa: BLE001  # what was made of the object may be anything
             return self._failed(handler, obj, error)
         return outcome
 

@@ -131,9 +131,11 @@ class Attendants:
             return
         if old is None or essence(old) != essence(new):
             self._touched[new.metadata.uid] = self._context.clock.monotonic()
-            self._attend(new)
+        self._attend(new)  # a filter may be about the status
 
     def _attend(self, obj: Any) -> None:
+        if self._stopping:
+            return
         for handler in self._handlers:
             key = (obj.metadata.uid, handler.key)
             running = self._running.get(key)
@@ -147,9 +149,18 @@ class Attendants:
         metadata, stopped = obj.metadata, Stopped(self._context.clock)
         title = f"{handler.activity} {handler} of {metadata.name}"
         task = asyncio.create_task(self._run(handler, metadata.name, metadata.uid, stopped), name=title)
-        self._running[metadata.uid, handler.key] = _Attendant(
-            handler, metadata.name, metadata.generation, stopped, task
-        )
+        key = (metadata.uid, handler.key)
+        self._running[key] = _Attendant(handler, metadata.name, metadata.generation, stopped, task)
+        task.add_done_callback(lambda _: self._ended_by_itself(key))
+
+    def _ended_by_itself(self, key: tuple[str, str]) -> None:
+        """Begins one again whose object changed while its last call was under way."""
+        attendant = self._running.get(key)
+        if attendant is None or attendant.ending is not None:
+            return
+        obj = self._context.store.find(self._kind, attendant.name)
+        if obj is not None and obj.metadata.uid == key[0]:
+            self._attend(obj)
 
     def _end(self, key: tuple[str, str]) -> "asyncio.Task[None]":
         attendant = self._running[key]
@@ -161,12 +172,16 @@ class Attendants:
 
     async def _see_off(self, key: tuple[str, str], attendant: _Attendant) -> None:
         schedule, clock = attendant.handler.schedule, self._context.clock
+        in_thread = attendant.handler.activity == "daemon" and not attendant.handler.is_async
         if attendant.handler.activity == "daemon" and schedule.cancellation_backoff:
             await wait_for(attendant.task, clock.sleep(schedule.cancellation_backoff))
-        attendant.task.cancel()
+        if not in_thread:  # a thread cannot be cancelled: what would end is the wait for it
+            attendant.task.cancel()
         await wait_for(attendant.task, clock.sleep(schedule.cancellation_timeout))
         if not attendant.task.done():
-            logger.warning("%s does not end though it was cancelled; it is left to itself", attendant.task.get_name())
+            told = "told" if in_thread else "cancelled"
+            logger.warning("%s does not end though it was %s; it is left to itself", attendant.task.get_name(), told)
+            attendant.task.cancel()
         if self._running.get(key) is attendant:
             del self._running[key]
         obj = self._context.store.find(self._kind, attendant.name)
@@ -188,8 +203,13 @@ class Attendants:
             current = self._context.store.find(self._kind, name)
             if current is None or current.metadata.uid != uid:
                 return
+            attendant = self._running.get((uid, handler.key))
+            if stopped or attendant is None or attendant.stopped is not stopped:
+                return  # its last call ignored that it was cancelled
+            attendant.generation = current.metadata.generation
             began = clock.monotonic()
-            facts: dict[str, Any] = {"retry": retries, "started": started, "stopped": stopped}
+            runtime = (clock.now() - started).total_seconds()
+            facts: dict[str, Any] = {"retry": retries, "started": started, "runtime": runtime, "stopped": stopped}
             outcome = await self._call(handler, current, facts)
             retries = 0 if outcome.result is not None else retries + 1
             limit = handler.limits.retries
@@ -204,10 +224,11 @@ class Attendants:
 
     async def _call(self, handler: Handler, obj: Any, facts: dict[str, Any]) -> Outcome:
         memory = self._memories.of(obj)
-        if handler.activity == "daemon" and not handler.is_async:
+        own_thread = handler.activity == "daemon" and not handler.is_async
+        if not handler.is_async:
             facts = {**facts, "stopped": facts["stopped"].in_thread}
-            return await self._attempts.call(handler, obj, memory, own_thread=True, **facts)
-        return await self._attempts.call(handler, obj, memory, within=handler.limits.timeout, **facts)
+        within = handler.limits.timeout
+        return await self._attempts.call(handler, obj, memory, within=within, own_thread=own_thread, **facts)
 
     async def _idle(self, handler: Handler, uid: str) -> None:
         """Waits until what people declare of the object has been left alone for as long as a timer wants."""

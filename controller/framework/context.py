@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from google.protobuf.message import Message
+
 from controller.clock import Clock
 from controller.metrics import Metrics
 from controller.store import WARNING, Kind, Recorder, Store, reference
 
 from .indices import Indices
 from .memory import Memory
+from .parameters import names
 from .patch import Patch
 from .registry import Handler, Registry
 
@@ -55,10 +58,12 @@ def arguments_of(
 ) -> dict[str, Any]:
     """Every argument that a handler of an object may name; ``more`` are those of its cause.
 
-    The object is the handler's own copy: what it does to it outside of ``patch`` and ``status`` has no effect.
+    The object is the handler's own copy, as are ``old`` and ``new``: what it does to them has no effect.
     """
-    copy = type(obj)()
-    copy.CopyFrom(obj)
+    copy = _own(obj)
+    for side in ("old", "new"):
+        if side in more and names(handler.function, side):
+            more[side] = _own(more[side])
     name = obj.metadata.name
     log = logging.getLogger(
         f"dock_runner.handlers.{handler.source}" if handler.source else f"dock_runner.{kind.name.lower()}"
@@ -67,10 +72,23 @@ def arguments_of(
         **context.inject,
         "store": context.store, "indices": context.indices, "now": context.clock.now(),
         "name": name, "uid": obj.metadata.uid, "body": copy, "spec": copy.spec, "meta": copy.metadata,
-        "labels": copy.metadata.labels, "annotations": copy.metadata.annotations,
+        "labels": copy.metadata.labels, "annotations": copy.metadata.annotations, "status": copy.status,
         "patch": patch, "memo": memory.memo, "param": handler.param,
         "old": None, "new": None, "diff": (), "reason": handler.activity,
         "retry": 0, "started": context.clock.now(), "runtime": 0.0,
         "logger": ObjectLogger(log, {"object": name, "handler": handler.id}),
         **more,
     }  # fmt: skip
+
+
+def _own(value: Any) -> Any:
+    """A copy that the handler may change: objects of the store, and what is remembered of them, are shared."""
+    if isinstance(value, Message):
+        copy = type(value)()
+        copy.CopyFrom(value)
+        return copy
+    if isinstance(value, list):
+        return [_own(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _own(item) for key, item in value.items()}
+    return value

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, Protocol
@@ -105,11 +106,11 @@ class Controller(Generic[T]):
         self.memories.of(obj).remembered = essence(obj)
 
     def release(self, obj: T) -> None:
-        """The deletion of an object shall not wait any more for handlers of the user's."""
+        """The deletion of an object shall not wait any more for handlers of the user's, nor for daemons."""
         memory = self.memories.of(obj)
         memory.released = True
-        if memory.call is not None:
-            memory.call.cancel()
+        if memory.let_go is not None and not memory.let_go.done():
+            memory.let_go.set_result(None)
         self.queue.add(obj.metadata.name)
 
     def start(self) -> None:
@@ -136,8 +137,7 @@ class Controller(Generic[T]):
             return
         name = change.new.metadata.name
         # An echo of a pass's own words about why it fails would cut its backoff short.
-        echo = self._in_hand.get(asyncio.current_task()) == name and change.type == pb.MODIFIED and _only_status(change)
-        if not echo:
+        if not (self._in_hand.get(asyncio.current_task()) == name and _only_bookkeeping(change)):
             self.queue.add(name)
 
     async def _work(self) -> None:
@@ -156,6 +156,8 @@ class Controller(Generic[T]):
                 del self._in_hand[task]
                 active.dec()
                 self.queue.done(key)
+            # Thousands of keys may be ready, and their handlers need not wait for anything: others get their turn.
+            await asyncio.sleep(0)
 
     async def _process(self, key: str, priority: int) -> None:
         """One pass over one object, and what becomes of its queue entry."""
@@ -193,55 +195,52 @@ class Controller(Generic[T]):
         if cause.reason is Reason.DELETE:
             await self._delete(obj, cause, memory, tally)
         elif cause.reason is not Reason.FREE:
-            if cause.reason is Reason.CREATE:
-                memory.first = False  # there is no earlier run to resume from
-                done = await self._run(obj, [(h, cause) for h in self._matching(obj, cause)], cause, memory, tally)
-            else:
-                done = await self._update(obj, cause, memory, tally)
-            if done:
+            if await self._tell(obj, cause, memory, tally):
                 memory.remembered, memory.seen = now, {}
             await self._reconcile(obj, cause, memory, tally)
         self.memories.save(key)
 
-    def _matching(self, obj: T, cause: Cause) -> list[Handler]:
-        handlers = self._registry.for_reason(cause.reason, self.kind.name)
-        matching = [handler for handler in handlers if handler.filter.matches_object(obj)]
-        if cause.reason is Reason.CREATE:
-            return [handler for handler in matching if handler.filter.matches_change(None, cause.new)]
-        return matching
+    def _matching(self, obj: T, reason: Reason) -> list[Handler]:
+        handlers = self._registry.for_reason(reason, self.kind.name)
+        return [handler for handler in handlers if handler.filter.matches_object(obj)]
 
-    async def _update(self, obj: T, cause: Cause, memory: Memory, tally: _Tally) -> bool:
-        """Tells of a change to whom it concerns, and of the new run; whether all have succeeded.
+    async def _tell(self, obj: T, cause: Cause, memory: Memory, tally: _Tally) -> bool:
+        """Tells of a creation or change to whom it concerns, and of the new run; whether all have succeeded.
 
         Each handler is told of the change since what it has seen itself, which may be later than what all have.
         """
-        if memory.first and memory.remembered is not None:
+        if memory.remembered is None and not memory.seen:
+            memory.first = False  # there is no earlier run to resume from
+        elif memory.first:
             resumed = Cause(Reason.RESUME, memory.remembered, cause.new)
-            todo = [(handler, resumed) for handler in self._matching(obj, resumed)]
+            todo = [(handler, resumed) for handler in self._matching(obj, Reason.RESUME)]
             memory.first = not await self._run(obj, todo, resumed, memory, tally)
-        concerned: list[tuple[Handler, Cause]] = []
-        for handler in self._registry.for_reason(Reason.UPDATE, self.kind.name):
+        reason = Reason.CREATE if cause.reason is Reason.CREATE else Reason.UPDATE
+        concerned = list(self._concerned(obj, cause, memory))
+        return await self._run(obj, concerned, Cause(reason, cause.old, cause.new), memory, tally)
+
+    def _concerned(self, obj: T, cause: Cause, memory: Memory) -> Iterator[tuple[Handler, Cause]]:
+        """Which handlers have yet to hear of what the object is now, each with what has changed for it."""
+        for handler in self._registry.for_change(self.kind.name):
             since = memory.seen.get(handler.key, memory.remembered)
-            own = cause_of_change(since, cause.new) if since is not None and since != cause.new else None
-            if own is None or not handler.filter.matches_labels(obj):
-                continue
-            if handler.filter.matches_change(own.old, own.new):
-                concerned.append((handler, own))
-        done = await self._run(obj, concerned, Cause(Reason.UPDATE, cause.old, cause.new), memory, tally)
-        if not done:
-            memory.seen.update(
-                {handler.key: cause.new for handler, _ in concerned if memory.progress[handler.key].success}
-            )
-        return done
+            if since is None and handler.activity == "update":
+                memory.seen[handler.key] = cause.new  # told of what changes from now on, also while a creation fails
+            elif since is None:
+                if handler.filter.matches_object(obj) and handler.filter.matches_change(None, cause.new):
+                    yield handler, cause
+            elif since != cause.new and handler.activity != "create" and handler.filter.matches_labels(obj):
+                own = cause_of_change(since, cause.new)
+                if handler.filter.matches_change(own.old, own.new):
+                    yield handler, own
 
     async def _delete(self, obj: T, cause: Cause, memory: Memory, tally: _Tally) -> None:
         """Lets the object go when its daemons have ended and its delete handlers are done."""
         gone = self._attendants is None or self._attendants.halt(obj)
-        handlers = self._matching(obj, cause)
+        handlers = self._matching(obj, Reason.DELETE)
         if memory.released:
             handlers = [handler for handler in handlers if not handler.source]
         done = await self._run(obj, [(handler, cause) for handler in handlers], cause, memory, tally)
-        if gone and done:
+        if done and (gone or memory.released):
             release(self._store, self.kind, obj)
         else:
             say_blocked(self._context, self.kind, obj, handlers, memory)
@@ -253,7 +252,8 @@ class Controller(Generic[T]):
         if cause.reason is Reason.RESUME:
             kept = memory.resuming
         else:
-            about = (cause.reason.value, cause.new)
+            # A deletion is one and the same, whatever becomes of the object meanwhile.
+            about = (cause.reason.value, cause.new if cause.reason is not Reason.DELETE else type(cause.new)())
             if memory.about != about:
                 memory.about, memory.progress = about, {}
             kept = memory.progress
@@ -261,10 +261,14 @@ class Controller(Generic[T]):
             current = self._store.find(self.kind, obj.metadata.name)
             if current is None or current.metadata.uid != obj.metadata.uid:
                 return False  # gone meanwhile: its next cause is another one
+            if cause.reason is Reason.DELETE and memory.released and handler.source:
+                return False  # it was released while another one was at work
             obj = current
             progress = kept.setdefault(handler.key, Progress(self._clock.now()))
             if not progress.success:
                 await self._try(handler, obj, own, memory, progress, tally)
+                if progress.success and cause.reason in (Reason.CREATE, Reason.UPDATE):
+                    memory.seen[handler.key] = cause.new
                 self.memories.save(obj.metadata.name)
         return all(kept[handler.key].success for handler, _ in todo)
 
@@ -289,6 +293,7 @@ class Controller(Generic[T]):
         left = None if timeout is None else timeout - facts["runtime"]
         if left is not None and left <= 0:
             outcome = Outcome(final=True, message=f"its time of {timeout:g} s is up")
+            self._context.complain(self.kind, obj, handler, outcome.message)
         else:
             outcome = await self._call(handler, obj, memory, left, facts)
         self._note(handler, obj, outcome, progress, tally)
@@ -300,17 +305,17 @@ class Controller(Generic[T]):
         call = self._attempts.call(handler, obj, memory, within=within, **facts)
         if facts["reason"] != Reason.DELETE.value or not handler.source:
             return await call
-        task: asyncio.Task[Outcome] = asyncio.create_task(call)
-        memory.call = task
+        task: asyncio.Task[Outcome] = asyncio.create_task(call, name=f"{handler} of {obj.metadata.name}")
+        memory.let_go = asyncio.get_running_loop().create_future()
+        self._in_hand[task] = obj.metadata.name
         try:
-            return await task
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if not memory.released or (current is not None and current.cancelling()):
-                raise
-            return Outcome(final=True, message="it was released")
+            # Not awaited once it is let go: it may ignore that it is cancelled.
+            await asyncio.wait((task, memory.let_go), return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else Outcome(final=True, message="it was released")
         finally:
-            memory.call = None
+            task.cancel()
+            memory.let_go = None
+            del self._in_hand[task]
 
     def _note(self, handler: Handler, obj: T, outcome: Outcome, progress: Progress, tally: _Tally) -> None:
         if outcome.panic:
@@ -319,6 +324,9 @@ class Controller(Generic[T]):
             tally.unfinished |= not outcome.result.done
             if outcome.result.requeue_after is not None:
                 tally.waits.append(outcome.result.requeue_after)
+            if not outcome.result.done and handler.limits.timeout is not None:
+                since = (self._clock.now() - progress.started).total_seconds()
+                tally.waits.append(max(0.0, handler.limits.timeout - since))
             progress.success, progress.delayed, progress.message = outcome.result.done, None, ""
             return
         progress.retries += 1
@@ -369,9 +377,9 @@ class Controller(Generic[T]):
             tally.failed |= final or not outcome.expected
 
 
-def _only_status(change: Change[Any]) -> bool:
-    """Whether nothing but the status was written."""
+def _only_bookkeeping(change: Change[Any]) -> bool:
+    """Whether the status was written, or a finalizer, and nothing that anybody declares."""
     old, new = change.old, change.new
-    if old is None or new is None:
+    if change.type != pb.MODIFIED or old is None or new is None:
         return False
-    return bool(old.spec == new.spec and old.metadata.generation == new.metadata.generation)
+    return bool(old.metadata.generation == new.metadata.generation) and essence(old) == essence(new)

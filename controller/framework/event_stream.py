@@ -6,6 +6,7 @@ is told, as it says all that the others did.
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from controller.store import Change
@@ -13,14 +14,23 @@ from proto.dockrunner import v1 as pb
 
 from .attempt import Attempts
 from .memory import Memories, Memory
+from .registry import Handler
 
 logger = logging.getLogger("dock_runner.framework")
+
+
+@dataclass
+class _Waiting:
+    """A change that has yet to be told, and the handler that made it itself, if one did."""
+
+    change: Change[Any]
+    author: Handler | None
 
 
 class EventStream:
     """The event handlers of one kind. Their errors are said and not retried: the next change comes anyway.
 
-    A change that a handler of events made itself is not told to it.
+    A change that a handler of events made itself is told to the others alone.
     """
 
     def __init__(self, attempts: Attempts, memories: Memories) -> None:
@@ -28,9 +38,9 @@ class EventStream:
         self._kind = attempts.kind
         self._memories = memories
         self._handlers = attempts.context.registry.of("event", self._kind.name)
-        self._waiting: dict[str, list[Change[Any]]] = {}
+        self._waiting: dict[str, list[_Waiting]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._at_work: dict[asyncio.Task[Any] | None, str] = {}
+        self._at_work: dict[asyncio.Task[Any] | None, Handler] = {}
 
     def start(self) -> None:
         """Tells of every object there is, as ADDED, and of the changes to come."""
@@ -52,13 +62,16 @@ class EventStream:
         if change.new is None:
             return
         name = change.new.metadata.name
-        if change.type == pb.MODIFIED and self._at_work.get(asyncio.current_task()) == name:
-            return
+        author = None
+        if change.type == pb.MODIFIED and asyncio.current_task() is self._tasks.get(name):
+            author = self._at_work.get(asyncio.current_task())
         waiting = self._waiting.setdefault(name, [])
-        if waiting and change.type == pb.MODIFIED and waiting[-1].type == pb.MODIFIED:
-            waiting[-1] = Change(pb.MODIFIED, change.version, waiting[-1].old, change.new)
+        last = waiting[-1] if waiting else None
+        if last is not None and change.type == pb.MODIFIED and last.change.type == pb.MODIFIED:
+            last.change = Change(pb.MODIFIED, change.version, last.change.old, change.new)
+            last.author = author if author is last.author else None
         else:
-            waiting.append(change)
+            waiting.append(_Waiting(change, author))
         if name not in self._tasks:
             self._tasks[name] = asyncio.create_task(self._tell(name), name=f"events of {name}")
 
@@ -72,18 +85,19 @@ class EventStream:
 
     async def _tell(self, name: str) -> None:
         task = asyncio.current_task()
-        self._at_work[task] = name
         try:
             while waiting := self._waiting.get(name):
-                change = waiting.pop(0)
+                told = waiting.pop(0)
+                change = told.change
                 for handler in self._handlers:
                     obj: Any = change.new
-                    if not handler.filter.matches_object(obj):
+                    if handler is told.author or not handler.filter.matches_object(obj):
                         continue
+                    self._at_work[task] = handler
                     memory = self._memory_of(obj)
                     facts: dict[str, Any] = {"type": pb.ChangeType.Name(change.type), "old": change.old, "new": obj}
                     await self._attempts.call(handler, obj, memory, within=handler.limits.timeout, **facts)
         finally:
-            del self._at_work[task]
+            self._at_work.pop(task, None)
             self._waiting.pop(name, None)
             del self._tasks[name]

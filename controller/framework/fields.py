@@ -27,9 +27,10 @@ def parse_path(text: str | Sequence[str], descriptor: Descriptor) -> Path:
         if known is None:
             raise ValueError(f"there is no field {'.'.join([*path, parts[0]])!r}{_nearest(parts[0], here)}")
         path.append(parts.pop(0))
-        here = None if known.is_repeated else known.message_type
-        if is_map(known) and parts:
-            here = here.fields_by_name["value"].message_type if here is not None else None
+        inner = known.message_type
+        here = None if known.is_repeated else inner
+        if inner is not None and is_map(known) and parts:
+            here = inner.fields_by_name["value"].message_type
             key = parts.pop(0) if here is not None else ".".join(parts)
             parts = parts if here is not None else []
             path.append(key)

@@ -25,8 +25,8 @@ class Result:
     """What a handler answers.
 
     ``requeue_after``: call again in so many seconds, though nothing changed. ``done``: whether the handler has
-    finished its work; a delete handler that has not is called again, and the object stays. ``value``: what an index,
-    a probe or a check of a declaration has to say.
+    finished its work; one that has not is called again then, or at the object's next change, and an object that is
+    being deleted stays. ``value``: what an index, a probe or a check of a declaration has to say.
     """
 
     requeue_after: float | None = None
@@ -52,8 +52,14 @@ async def invoke(
     return answer if isinstance(answer, Result) else Result(value=answer)
 
 
-async def in_own_thread(handler: Handler, arguments: Mapping[str, Any]) -> Result:
-    """Calls a plain function that may run as long as its object lives, so not in a thread that others wait for."""
+async def in_own_thread(
+    handler: Handler, arguments: Mapping[str, Any], clock: Clock, *, within: float | None = None
+) -> Result:
+    """Calls a plain function that may run as long as its object lives, so not in a thread that others wait for.
+
+    Raises:
+        HandlerTimeout, Exception: as :func:`invoke`.
+    """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[Any] = loop.create_future()
     call = partial(handler.function, **chosen(handler.function, arguments))
@@ -76,7 +82,7 @@ async def in_own_thread(handler: Handler, arguments: Mapping[str, Any]) -> Resul
             loop.call_soon_threadsafe(tell, answer, error)
 
     threading.Thread(target=run, name=f"daemon {handler.id}", daemon=True).start()
-    answer = await ended
+    answer = await (ended if within is None else _in_time(ended, within, clock))
     return answer if isinstance(answer, Result) else Result(value=answer)
 
 

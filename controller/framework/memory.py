@@ -64,8 +64,8 @@ class Memory:
     resuming: dict[str, Progress] = field(default_factory=dict)
     released: bool = False
     """Whether somebody said that the deletion shall not wait for handlers of the user's."""
-    call: "asyncio.Task[Any] | None" = None
-    """The call of a handler of the user's that the deletion waits for now."""
+    let_go: "asyncio.Future[None] | None" = None
+    """Ends the wait for a handler of the user's that the deletion waits for now."""
     memo: SimpleNamespace = field(default_factory=SimpleNamespace)
 
 

@@ -55,17 +55,39 @@ class Filters(TypedDict, total=False):
     new: Any
 
 
-class Tries(TypedDict, total=False):
-    """How long the handler is tried. See :class:`Limits`."""
+class Probed(Identity, total=False):
+    """Options of a handler of the program's that somebody waits for."""
+
+    timeout: float
+
+
+class Called(Identity, Filters, total=False):
+    """Options of a handler of an object that is called once, whatever comes of it. See :class:`Limits`."""
+
+    timeout: float
+
+
+class Repeated(Called, total=False):
+    """Options of a handler that is tried again by the queue."""
 
     retries: int
-    timeout: float
-    backoff: float
     errors: ErrorsMode | str
 
 
-class Options(Identity, Filters, Tries, total=False):
-    """All options of a handler of an object."""
+class Options(Repeated, total=False):
+    """Options of a handler that is tried again by a pause of its own."""
+
+    backoff: float
+
+
+class Indexing(Identity, Filters, total=False):
+    """Options of an index."""
+
+
+_OPTIONS: Mapping[str, type] = {
+    "startup": Identity, "cleanup": Identity, "probe": Probed, "validate": Called, "mutate": Called, "event": Called,
+    "reconcile": Repeated, "index": Indexing,
+}  # fmt: skip
 
 
 def startup(**options: Unpack[Identity]) -> Decorator:
@@ -78,12 +100,12 @@ def cleanup(**options: Unpack[Identity]) -> Decorator:
     return _declare("cleanup", "", options)
 
 
-def probe(**options: Unpack[Identity]) -> Decorator:
+def probe(**options: Unpack[Probed]) -> Decorator:
     """Called for each ``/readyz``: the program is not ready while it raises; what it returns is shown by ?verbose."""
     return _declare("probe", "", options)
 
 
-def validate(kind: str, **options: Unpack[Options]) -> Decorator:
+def validate(kind: str, **options: Unpack[Called]) -> Decorator:
     """Called before a declaration is stored: refuses it by raising PermanentError, or by returning Violations.
 
     Further arguments: ``others``, the services that will stand beside it, and ``dry_run``.
@@ -91,7 +113,7 @@ def validate(kind: str, **options: Unpack[Options]) -> Decorator:
     return _declare("validate", kind, options)
 
 
-def mutate(kind: str, **options: Unpack[Options]) -> Decorator:
+def mutate(kind: str, **options: Unpack[Called]) -> Decorator:
     """Called before a declaration is validated: completes it by ``patch``. Further argument: ``dry_run``."""
     return _declare("mutate", kind, options)
 
@@ -126,13 +148,13 @@ def delete(kind: str, **options: Unpack[Options]) -> Decorator:
     return _declare("delete", kind, options)
 
 
-def event(kind: str, **options: Unpack[Options]) -> Decorator:
+def event(kind: str, **options: Unpack[Called]) -> Decorator:
     """Called for every change of an object, also of its status. Further argument: ``type``, ADDED, MODIFIED or
     DELETED. Errors are said and not retried."""
     return _declare("event", kind, options)
 
 
-def reconcile(kind: str, **options: Unpack[Options]) -> Decorator:
+def reconcile(kind: str, **options: Unpack[Repeated]) -> Decorator:
     """Called whenever the object, or one that it owns, may have changed: level-triggered, so it must be idempotent.
 
     Returns a :class:`Result` to be called again later. Not called once deletion is asked for.
@@ -151,7 +173,7 @@ def timer(
     """
     schedule = Schedule(interval=interval, initial_delay=initial_delay, sharp=sharp, idle=idle)
     if interval <= 0:
-        raise ValueError(f"a timer needs an interval of more than {interval} seconds")
+        raise ValueError(f"a timer needs an interval of more than 0 seconds, not {interval:g}")
     return _declare("timer", kind, options, schedule)
 
 
@@ -171,7 +193,7 @@ def daemon(
     return _declare("daemon", kind, options, schedule)
 
 
-def index(kind: str, **options: Unpack[Options]) -> Decorator:
+def index(kind: str, **options: Unpack[Indexing]) -> Decorator:
     """Called within each change of an object: returns a mapping from keys to values, for ``indices[ID][key]``.
 
     It must be a plain function, and quick: every writer waits for it.
@@ -221,7 +243,7 @@ def _declare(activity: str, kind: str, options: Mapping[str, Any], schedule: Sch
 
 def _refuse_unknown(activity: str, options: Mapping[str, Any]) -> None:
     """A misspelt filter would let a handler match everything, without a word."""
-    known = Identity.__annotations__ if activity in _OF_THE_PROGRAM else Options.__annotations__
+    known = _OPTIONS.get(activity, Options).__annotations__
     for name in options:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 from controller.clock import Clock
-from controller.errors import Invalid
+from controller.errors import Invalid, StartError
 from controller.metrics import Metrics
-from controller.store import CONTAINER, SERVICE, Kind, Record, Recorder, Store
+from controller.store import CONTAINER, SERVICE, Kind, Listing, Record, Recorder, Store
 from proto.dockrunner import v1 as pb
 
 from .admission import Admission
@@ -24,6 +24,7 @@ from .memory import Keep, Memory
 from .patch import Patch
 from .queue import BACKOFF_MAX
 from .registry import Handler, Registry
+from .threads import HandlerThreads
 
 logger = logging.getLogger("dock_runner.framework")
 
@@ -52,12 +53,12 @@ class Operator:
     ) -> None:  # fmt: skip
         self._registry = registry
         self._clock = clock
-        self._threads = threads or ThreadPoolExecutor(_HANDLER_THREADS, thread_name_prefix="handler")
+        self._threads = threads or HandlerThreads(_HANDLER_THREADS)
         self.indices = Indices()
         self._context = Context(registry, store, recorder, clock, metrics, self._threads, self.indices, inject)
         self.admission = Admission(self._context)
         self._resyncs: asyncio.Task[None] | None = None
-        services = _Part(SERVICE, self._context, self._check_service, BACKOFF_MAX, workers, keep)
+        services = _Part(SERVICE, self._context, self._admit_service, BACKOFF_MAX, workers, keep)
         containers = _Part(CONTAINER, self._context, None, LONGEST_ENGINE_BACKOFF, workers, keep)
         self._parts = (services, containers)
         self.services: Controller[pb.Service] = services.controller
@@ -88,10 +89,18 @@ class Operator:
         """Calls the start-up handlers, then lets everything else go.
 
         Raises:
-            Exception: what a start-up handler raised.
+            StartError: a start-up handler failed; the log has its own traceback.
         """
         for handler in self._registry.of("startup"):
-            await invoke(handler, self._arguments(handler), self._threads, self._clock)
+            try:
+                await invoke(handler, self._arguments(handler), self._threads, self._clock)
+            except StartError:
+                raise
+            except Exception as error:
+                trace = (type(error), error, own_traceback(error, handler.function))
+                logger.error("start-up handler %s failed", handler, exc_info=trace)
+                message = f"start-up handler {handler} failed: {type(error).__name__}: {error}"
+                raise StartError(message.rstrip(": ")) from error
         self.services.owns(CONTAINER)
         self.containers.follows(SERVICE, "service")
         for part in self._parts:
@@ -99,18 +108,26 @@ class Operator:
         self._resyncs = asyncio.create_task(self._resync(), name="resync")
 
     async def stop(self, grace: float) -> None:
-        """Lets what is at work end within ``grace`` seconds, then calls the clean-up handlers."""
+        """Lets what is at work end, then calls the clean-up handlers; all of it within ``grace`` seconds."""
         if self._resyncs is not None:
             self._resyncs.cancel()
-        for part in self._parts:
-            await part.stop(grace / len(self._parts))
+        share = grace / 3  # for timers and daemons, for handlers at work, for clean-up handlers
+        await asyncio.gather(*(part.stop(share) for part in self._parts))
+        cleaning = asyncio.create_task(self._clean_up(), name="clean-up handlers")
+        await asyncio.wait([cleaning], timeout=share)
+        if not cleaning.done():
+            logger.error("the clean-up handlers do not end; the program ends without them")
+            cleaning.cancel()
+            await asyncio.wait([cleaning], timeout=share / 10)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _clean_up(self) -> None:
         for handler in self._registry.of("cleanup"):
             try:
                 await invoke(handler, self._arguments(handler), self._threads, self._clock)
             except Exception as error:  # the others are to be called all the same
                 trace = (type(error), error, own_traceback(error, handler.function))
                 logger.error("clean-up handler %s failed", handler, exc_info=trace)
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def release(self, service: pb.Service) -> None:
         """The deletion of a service and its containers shall not wait any more for handlers of the user's."""
@@ -139,19 +156,25 @@ class Operator:
             "param": handler.param, "logger": log, "reason": handler.activity,
         }  # fmt: skip
 
-    async def _check_service(self, patch: Patch) -> None:
-        """What a handler makes of a service is checked as what anybody declares.
+    async def _admit_service(self, patch: Patch) -> Patch:
+        """What a handler makes of a service is completed and checked as what anybody declares.
 
         Raises:
-            Invalid: it would not be let in.
+            Invalid, AdmissionFailed: it would not be let in.
         """
         store, name = self._context.store, patch.metadata.name
         old = store.find(SERVICE, name)
-        if old is None:
-            return
-        others = [other for other in store.list(SERVICE) if other.metadata.name != name]
-        if found := await self.admission.violations(SERVICE, patch.onto(old), old, others):
+        if old is None or old.metadata.uid != patch.metadata.uid:
+            return patch
+        complete = await self.admission.complete(SERVICE, patch.onto(old), old)
+
+        def read() -> Sequence[pb.Service]:
+            return [other for other in store.list(SERVICE) if other.metadata.name != name]
+
+        others = Listing(read, store.count(SERVICE))
+        if found := await self.admission.violations(SERVICE, complete, old, others):
             raise Invalid(found)
+        return Patch(old, complete)
 
     async def _resync(self) -> None:
         while True:
@@ -193,4 +216,4 @@ class _Part:
     def index_arguments(self, handler: Handler, obj: Any) -> Mapping[str, Any]:
         memory = self.controller.memories.find(obj.metadata.name, obj.metadata.uid) or Memory(obj.metadata.uid)
         patch = Patch(obj)
-        return arguments_of(self._context, handler, self.kind, obj, memory, patch, status=obj.status)
+        return arguments_of(self._context, handler, self.kind, obj, memory, patch)

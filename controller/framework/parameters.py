@@ -15,6 +15,12 @@ def _accepted(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(parameter.name for parameter in parameters)
 
 
+def names(function: Callable[..., Any], name: str) -> bool:
+    """Whether the function takes an argument of that name."""
+    accepted = _accepted(function)
+    return accepted is None or name in accepted
+
+
 def chosen(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Those of the arguments that the function names."""
     accepted = _accepted(function)

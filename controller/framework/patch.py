@@ -20,9 +20,9 @@ class Patch:
     stays. Nothing is written when nothing was changed.
     """
 
-    def __init__(self, obj: Any) -> None:
+    def __init__(self, obj: Any, edited: Any = None) -> None:
         self._before = obj
-        self._copy: Any = None
+        self._copy = edited
 
     @property
     def metadata(self) -> Any:
@@ -67,14 +67,14 @@ class Patch:
         before, edited = self._before, self._copy
         name, uid = before.metadata.name, before.metadata.uid
         try:
-            if edited.spec != before.spec or edited.metadata != before.metadata:
-                store.update(kind, name, lambda current: merge(before, edited, current), uid=uid)
             if edited.status != before.status:
                 store.update_status(kind, name, lambda current: merge(before, edited, current), uid=uid)
+            if edited.spec != before.spec or edited.metadata != before.metadata:
+                store.update(kind, name, lambda current: merge(before, edited, current), uid=uid)
         except (NotFound, Conflict):
             logger.debug("%s %s is gone: what a handler wanted changed is dropped", kind, name)
         except BeingDeleted as error:
-            logger.warning("%s: what a handler wanted changed is dropped", error)
+            logger.warning("%s: what a handler wanted changed of its spec is dropped", error)
 
     @property
     def _edited(self) -> Any:
@@ -97,11 +97,15 @@ def merge(before: Message, after: Message, target: Any) -> None:
             _merge_map(old, new, getattr(target, field.name))
         elif field.is_repeated:
             _merge_list(old, new, getattr(target, field.name))
+        elif field.message_type is not None:
+            inner = getattr(target, field.name)
+            merge(old, new, inner)
+            if _has(after, field):
+                inner.SetInParent()
+            elif not inner.ByteSize():  # others may have written into what was taken away
+                target.ClearField(field.name)
         elif not _has(after, field):
             target.ClearField(field.name)
-        elif field.message_type is not None:
-            getattr(target, field.name).SetInParent()
-            merge(old, new, getattr(target, field.name))
         else:
             setattr(target, field.name, new)
 

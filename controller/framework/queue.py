@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from prometheus_client import Gauge
+
 from controller.clock import Clock
 from controller.metrics import Metrics
 
@@ -50,6 +52,11 @@ class WorkQueue:
         self._clock = clock
         self._metrics = metrics
         self._labels = (name, name)
+        self._adds = metrics.queue_adds.labels(name, name)
+        self._retries = metrics.queue_retries.labels(name, name)
+        self._waits = metrics.queue_duration.labels(name, name)
+        self._works = metrics.work_duration.labels(name, name)
+        self._depths: dict[int, Gauge] = {}
         self._limit = limit
         self._entries: dict[str, _Entry] = {}
         self._ready: list[tuple[int, int, _Entry]] = []
@@ -85,7 +92,7 @@ class WorkQueue:
     def add_rate_limited(self, key: str, *, priority: int = 0) -> float:
         """Has ``key`` processed after its backoff, which grows with each call until :meth:`forget`; the seconds."""
         self._failures[key] = failures = self._failures.get(key, 0) + 1
-        self._metrics.queue_retries.labels(*self._labels).inc()
+        self._retries.inc()
         delay = self._limit(failures)
         self.add(key, after=delay, priority=priority)
         return delay
@@ -124,7 +131,7 @@ class WorkQueue:
     def done(self, key: str) -> None:
         """Ends the work on ``key``; what was added meanwhile is queued now."""
         started = self._working.pop(key)
-        self._metrics.work_duration.labels(*self._labels).observe(self._clock.monotonic() - started)
+        self._works.observe(self._clock.monotonic() - started)
         if again := self._dirty.pop(key, None):
             self._insert(key, *again)
         if not self._working:
@@ -152,7 +159,7 @@ class WorkQueue:
             since, serial = known.since, known.serial if known.ready else next(self._serial)
             self._depth(known, -1)
         else:
-            self._metrics.queue_adds.labels(*self._labels).inc()
+            self._adds.inc()
             ready, since, serial = due <= now, now, next(self._serial)
         entry = _Entry(key, priority, due, serial, ready, since if known and known.ready else max(now, due))
         self._entries[key] = entry
@@ -170,7 +177,7 @@ class WorkQueue:
         self._depth(entry, -1)
         self._working[entry.key] = now
         self._idle.clear()
-        self._metrics.queue_duration.labels(*self._labels).observe(max(0.0, now - entry.since))
+        self._waits.observe(max(0.0, now - entry.since))
         self._skip_stale()
         return entry.key, entry.priority
 
@@ -218,7 +225,10 @@ class WorkQueue:
             self._wake()
 
     def _depth(self, entry: _Entry, change: int) -> None:
-        self._metrics.queue_depth.labels(*self._labels, str(entry.priority)).inc(change)
+        depth = self._depths.get(entry.priority)
+        if depth is None:
+            depth = self._depths[entry.priority] = self._metrics.queue_depth.labels(*self._labels, str(entry.priority))
+        depth.inc(change)
 
     def _unfinished(self) -> float:
         now = self._clock.monotonic()

@@ -129,12 +129,14 @@ class Registry:
         """The handlers of an activity, for a kind."""
         return [known for known in self.handlers if known.activity == activity and known.kind == kind]
 
-    def for_reason(self, reason: Reason, kind: str) -> Sequence[Handler]:
-        """The handlers to be called for a cause; a field's are called for creations and updates."""
-        activities = {Reason.CREATE: ("create", "field"), Reason.UPDATE: ("update", "field")}.get(
-            reason, (reason.value,)
-        )
+    def for_change(self, kind: str) -> Sequence[Handler]:
+        """The handlers to be called for creations and changes; a field's are called for both."""
+        activities = ("create", "update", "field")
         return [known for known in self.handlers if known.activity in activities and known.kind == kind]
+
+    def for_reason(self, reason: Reason, kind: str) -> Sequence[Handler]:
+        """The handlers to be called for a deletion or a new run."""
+        return self.of(reason.value, kind)
 
     def holding(self, kind: str) -> Sequence[Handler]:
         """The handlers that an object may not go without: those of its deletion, and daemons."""

@@ -9,6 +9,7 @@ May import: proto, and the errors, the clock and the metrics of this program.
 from .changes import Change
 from .journal import Journal, NoJournal, Record, SqliteJournal, read_backup
 from .kinds import CONTAINER, EVENT, KINDS, REVISION, SERVICE, Kind, Stored
+from .listing import Listing
 from .ownership import GarbageCollector, owner_of
 from .persistence import Persistence
 from .recorder import NORMAL, WARNING, Recorder, reference
@@ -28,6 +29,7 @@ __all__ = [
     "GarbageCollector",
     "Journal",
     "Kind",
+    "Listing",
     "NoJournal",
     "Persistence",
     "Record",

@@ -1,22 +1,21 @@
 """The journal of desired state: what was acknowledged is on disk, and is read back at the next start."""
 
 import asyncio
-import contextlib
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from controller.errors import JournalDamaged, JournalError, StartError
 from controller.metrics import Metrics
 
 from .journal_check import read_backup
 from .journal_file import JournalFile, remedy
+from .journal_jobs import Call, Commit, outcome
 from .journal_rows import Record
 
 __all__ = ["Journal", "NoJournal", "Record", "SqliteJournal", "read_backup"]
@@ -27,6 +26,9 @@ logger = logging.getLogger("dock_runner.journal")
 
 GROUP = 1000
 """How many commits share one transaction, and so one fsync, at most."""
+
+QUIET = 1.0
+"""Seconds without a commit after which the log is moved into the file."""
 
 
 class Journal(Protocol):
@@ -94,46 +96,6 @@ class NoJournal:
         """Returns at once."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Commit:
-    """Records that wait to be kept, and who waits for it."""
-
-    records: tuple[Record, ...]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[None]
-
-    def settle(self, error: JournalError | None) -> None:
-        """Tells the caller, from the thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(self._deliver, error)
-
-    def _deliver(self, error: JournalError | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(None)
-        else:  # one of its own for each caller, as an error collects where it was raised
-            own = type(error)(str(error))
-            own.__cause__ = error
-            self.future.set_exception(own)
-
-
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """Something else that the thread is to do, in its turn."""
-
-    work: Callable[[], Any]
-    outcome: "Future[Any]"
-
-    def run(self) -> None:
-        try:
-            result = self.work()
-        except BaseException as error:  # noqa: BLE001  # it is raised again, where the outcome is awaited
-            self.outcome.set_exception(error)
-        else:
-            self.outcome.set_result(result)
-
-
 class SqliteJournal:
     """The journal in one SQLite file, in WAL mode with synchronous=FULL.
 
@@ -148,11 +110,12 @@ class SqliteJournal:
         self._path = path
         self._file = JournalFile(path)
         self._seconds = metrics.journal_commit
-        self._jobs: queue.SimpleQueue[_Commit | _Call] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Commit | Call] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._ended: Future[None] | None = None
         self._end_of_thread = False
         self._failing = False
+        self._in_log = False
 
     def open(self) -> None:
         """Opens the journal, and makes a new one when there is no file. Nothing that is damaged is ever replaced.
@@ -165,11 +128,9 @@ class SqliteJournal:
         self._thread.start()
         try:
             self._ask(self._file.open).result()
-        except BaseException as error:
-            self._end()
-            if isinstance(error, JournalError):
-                raise self._cannot_start(error) from error
-            raise
+        except JournalError as error:
+            self._end().result()
+            raise self._cannot_start(error) from error
 
     def read(self) -> list[Record]:
         """All that is kept, by kind and name.
@@ -205,7 +166,7 @@ class SqliteJournal:
         self._check_open()
         if records:
             loop = asyncio.get_running_loop()
-            commit = _Commit(tuple(records), loop, loop.create_future())
+            commit = Commit(tuple(records), loop, loop.create_future())
             self._jobs.put(commit)
             await commit.future
 
@@ -220,14 +181,14 @@ class SqliteJournal:
         """
         self._check_open()
         try:
-            await _outcome(self._ask(lambda: self._file.copy_to(target)))
+            await outcome(self._ask(lambda: self._file.copy_to(target)))
         except JournalError as error:
             raise type(error)(f"cannot make the backup {target}: {error}") from error
 
     async def close(self) -> None:
         """Returns when all that was to be committed has been, and the file is closed; harmless when repeated."""
         if self._thread is not None:
-            await _outcome(self._end())
+            await outcome(self._end())
 
     def _check_open(self) -> None:
         if self._thread is None or self._ended is not None:
@@ -239,7 +200,7 @@ class SqliteJournal:
         return StartError(f"the journal {self._path} cannot be opened: {error}")
 
     def _ask(self, work: Callable[[], T]) -> "Future[T]":
-        call = _Call(work, Future())
+        call = Call(work, Future())
         self._jobs.put(call)
         return call.outcome
 
@@ -258,8 +219,13 @@ class SqliteJournal:
 
     def _work(self) -> None:
         while not self._end_of_thread:
-            job = self._jobs.get()
-            if isinstance(job, _Commit):
+            try:
+                job = self._jobs.get(timeout=QUIET if self._in_log else None)
+            except queue.Empty:
+                self._in_log = False
+                self._file.empty_log()
+                continue
+            if isinstance(job, Commit):
                 group, following = self._group(job)
                 self._write(group)
                 del group, job  # or the last group's bytes would live until the next one
@@ -268,7 +234,7 @@ class SqliteJournal:
             else:
                 job.run()
 
-    def _group(self, first: _Commit) -> tuple[list[_Commit], _Call | None]:
+    def _group(self, first: Commit) -> tuple[list[Commit], Call | None]:
         """All commits that wait, and the call that stopped the search for more."""
         group = [first]
         while len(group) < GROUP:
@@ -276,12 +242,12 @@ class SqliteJournal:
                 job = self._jobs.get_nowait()
             except queue.Empty:
                 break
-            if isinstance(job, _Call):
+            if isinstance(job, Call):
                 return group, job
             group.append(job)
         return group, None
 
-    def _write(self, group: Sequence[_Commit]) -> None:
+    def _write(self, group: Sequence[Commit]) -> None:
         begun = time.perf_counter()
         error: JournalError | None = None
         try:
@@ -293,6 +259,7 @@ class SqliteJournal:
             error = JournalError(f"the journal {self._path} could not be written: {defect!r}")
             error.__cause__ = defect
         self._seconds.observe(time.perf_counter() - begun)
+        self._in_log |= error is None
         self._report(error)
         for commit in group:
             commit.settle(error)
@@ -304,8 +271,3 @@ class SqliteJournal:
         elif error is None and self._failing:
             logger.info("the journal %s can be written again", self._path)
         self._failing = error is not None
-
-
-async def _outcome(future: "Future[T]") -> T:
-    """What the thread answers; who waits for it can be cancelled, what it waits for can't."""
-    return await asyncio.shield(asyncio.wrap_future(future))

@@ -21,14 +21,17 @@ _ROOM = 64 * 1024  # bytes; a disk with less is called full when a write fails f
 # is no UTF-8, have no name.
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR", "SQLITE_FORMAT")
 
+FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)
+"""What reading and writing a journal raises; the last for names in a damaged one that are no text."""
+
 
 def beside(path: Path, suffix: str) -> Path:
     """The file that belongs to ``path``: its log (``-wal``), the index of that (``-shm``)."""
     return path.with_name(path.name + suffix)
 
 
-def failure(path: Path, error: sqlite3.Error | OSError) -> JournalError:
-    """What an error of SQLite or of the system means for the journal at ``path``, to be raised."""
+def failure(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError) -> JournalError:
+    """What one of ``FAILURES`` means for the journal at ``path``, to be raised."""
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return JournalFull("the disk is full")
@@ -62,7 +65,7 @@ def check(path: Path) -> None:
         _check_file(path)
         with _reader(path) as connection:
             _check_content(connection)
-    except (sqlite3.Error, OSError) as error:
+    except FAILURES as error:
         raise failure(path, error) from error
 
 
@@ -83,7 +86,7 @@ def read_backup(path: Path) -> list[Record]:
             return read_records(copy)
     except JournalError as error:
         raise type(error)(f"cannot read the backup {path}: {error}") from error
-    except (sqlite3.Error, OSError) as error:
+    except FAILURES as error:
         reason = failure(path, error)
         raise type(reason)(f"cannot read the backup {path}: {reason}") from error
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from controller.errors import JournalDamaged, JournalError
 
-from .journal_check import beside, check, failure
+from .journal_check import FAILURES, beside, check, failure
 from .journal_rows import Record, Tombstones, read_epoch, read_records, read_tombstones, write_epoch, write_records
 from .journal_schema import VERSION, migrate, transaction
 
@@ -96,19 +96,28 @@ class JournalFile:
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             os.close(handle)
             self._fill(Path(name), target)
-        except (sqlite3.Error, OSError) as error:
+        except FAILURES as error:
             raise failure(target, error) from error
+
+    def empty_log(self) -> None:
+        """Moves the log into the file; what can't be moved stays where it is as safe as before.
+
+        So a log that gets lost, or that the disk garbles, takes hardly anything with it: SQLite reads a log up to
+        where it makes sense, as it can't tell damage from what was being written when the power failed.
+        """
+        if self._connection is None:
+            return
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            logger.warning("%s keeps its log: %s", self.path, error)
 
     def close(self) -> None:
         """Moves the log into the file and closes it; harmless when repeated."""
+        self.empty_log()
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
-            logger.warning("%s keeps its log until the next start: %s", self.path, error)
-        connection.close()
+        if connection is not None:
+            connection.close()
 
     def _open(self) -> None:
         if not _exists(self.path):
@@ -134,7 +143,7 @@ class JournalFile:
     def _translated(self, work: Callable[[], T]) -> T:
         try:
             return work()
-        except (sqlite3.Error, OSError) as error:
+        except FAILURES as error:
             raise failure(self.path, error) from error
 
     def _live(self) -> sqlite3.Connection:

@@ -2,11 +2,7 @@
 # ruff: noqa: ASYNC240 - nothing else runs in these loops
 
 import asyncio
-import contextlib
-import os
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,37 +10,10 @@ import pytest
 from controller.errors import JournalFull, StartError
 from controller.metrics import Metrics
 from controller.store.journal import Record, SqliteJournal
+from tests.faults.conftest import fill
 from tests.unit.store.journals import a_record, kept, make, opened
 
-SIZE = "512k"
 COMMITS = 1000  # of 4 kB each: more than the disk holds
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small file system of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "dock-runner-test", str(folder)]
-    mounted = subprocess.run(mounting, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Takes all the room that is left; the file that has it."""
-    ballast = disk / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(bytes(4096)):
-            pass
-    assert os.statvfs(disk).f_bavail == 0
-    return ballast
 
 
 def numbered(number: int) -> Record:

@@ -172,3 +172,15 @@ def test_a_port_on_ipv4_and_ipv6_is_one_port() -> None:
 @pytest.mark.parametrize("health", ["starting", "healthy", "unhealthy", "none"])
 def test_health_of_an_inspection(health: str) -> None:
     assert inspected(changed(Health={"Status": health})).status.health == pb.Health.Status.Value(health.upper())
+
+
+def test_addresses_are_by_network_and_only_those_that_there_are() -> None:
+    data = copy.deepcopy(INSPECTED)
+    data["NetworkSettings"]["Networks"] = {
+        "dock-runner-default": {"IPAddress": "172.18.0.2", "GlobalIPv6Address": ""},
+        "left": {"IPAddress": ""},
+        "none": {},
+    }
+    assert dict(inspected(data).status.addresses) == {"dock-runner-default": "172.18.0.2"}
+    data["NetworkSettings"]["Networks"] = None
+    assert dict(inspected(data).status.addresses) == {}
