@@ -29,6 +29,7 @@ from controller.store import (
     NoJournal,
     SqliteJournal,
 )
+from controller.watchdog import LoopWatchdog
 from handlers.policy import read_policy
 from proto.dockrunner import v1 as pb
 
@@ -50,7 +51,13 @@ def run(settings: Settings) -> int:
     with InstanceLock(settings.state_dir, settings.runtime_dir, settings.instance):
         journal = _journal(settings, metrics)
         broken = _load_handlers(settings.handlers)
-        return asyncio.run(App(settings, SystemClock(), metrics, journal, broken).run())
+        watchdog = LoopWatchdog()
+        with asyncio.Runner(loop_factory=watchdog.new_loop) as runner:
+            watchdog.start()
+            try:
+                return runner.run(App(settings, SystemClock(), metrics, journal, broken).run())
+            finally:
+                watchdog.stop()
 
 
 def _journal(settings: Settings, metrics: Metrics) -> Journal:

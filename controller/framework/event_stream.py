@@ -97,6 +97,8 @@ class EventStream:
                     memory = self._memory_of(obj)
                     facts: dict[str, Any] = {"type": pb.ChangeType.Name(change.type), "old": change.old, "new": obj}
                     await self._attempts.call(handler, obj, memory, within=handler.limits.timeout, **facts)
+                self._at_work.pop(task, None)
+                await asyncio.sleep(0)  # two handlers that answer each other for ever must not stop everything else
         finally:
             self._at_work.pop(task, None)
             self._waiting.pop(name, None)

@@ -288,6 +288,7 @@ class Informer:
             status.state, status.docker_id, status.ready = State.EXITED, "", False
             status.message = "gone from the engine"
             del status.ports[:]
+            status.addresses.clear()
 
         for container in self._store.list(CONTAINER, index="docker_id", value=docker_id):
             self._store.update_status(CONTAINER, container.metadata.name, edit)

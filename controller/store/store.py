@@ -1,5 +1,6 @@
 """The in-memory object store: versions, optimistic concurrency, finalizers, indices, watches."""
 
+import threading
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
@@ -64,7 +65,7 @@ def _alone(key: Callable[[T], str]) -> Callable[[T], Iterable[str]]:
 class Store:
     """All objects, in memory, with the semantics of the Kubernetes API.
 
-    Belongs to one event loop; no method waits, so each is atomic. Objects that it returns are shared and must
+    Belongs to one event loop and its thread; no method waits, so each is atomic. Objects that it returns are shared and must
     not be mutated: ``update`` and ``update_status`` hand a copy to their ``edit``. A write that changes nothing
     makes no version and no event. One counter gives every effective write its version; it starts at ``epoch``, by
     default the time, in milliseconds, so that a version of an earlier run of the program is recognised.
@@ -79,6 +80,7 @@ class Store:
         self._clock = clock
         begin = int(clock.now().timestamp() * 1000) if epoch is None else epoch
         self._first = self._version = begin * VERSIONS_PER_MILLISECOND
+        self._thread = threading.get_ident()
         self._untold: deque[tuple[_Table[Any], Change[Any]]] = deque()
         self._telling = False
         self._watch_buffer = watch_buffer
@@ -270,6 +272,8 @@ class Store:
         return old if new == old else self._commit(table, pb.MODIFIED, old, new)
 
     def _commit(self, table: _Table[T], change: pb.ChangeType.ValueType, old: T | None, new: T) -> T:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("the store belongs to the event loop; in a thread use patch, or an async handler")
         self._version += 1
         new.metadata.resource_version = str(self._version)
         recorded = Change(change, self._version, old, new)

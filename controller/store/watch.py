@@ -23,6 +23,7 @@ class Watch(AsyncIterator[Change[T]], Generic[T]):
     def __init__(self, matches: Matches[T], limit: int, on_close: Callable[["Watch[T]"], None]) -> None:
         self._matches: Matches[T] = matches
         self._limit = limit
+        self._begun = 0  # how much of what it began with waits still: that comes first
         self._on_close: Callable[[Watch[T]], None] = on_close
         self._buffer: deque[Change[T]] = deque()
         self._wake = asyncio.Event()
@@ -32,7 +33,7 @@ class Watch(AsyncIterator[Change[T]], Generic[T]):
     def begin(self, change: Change[T]) -> None:
         """Puts something at the stream's start; only before the store offers changes."""
         self._buffer.append(change)
-        self._limit += 1
+        self._begun += 1
         self._wake.set()
 
     def offer(self, change: Change[T]) -> None:
@@ -40,7 +41,7 @@ class Watch(AsyncIterator[Change[T]], Generic[T]):
         seen = change.seen_by(self._matches)
         if seen is None or self._closed:
             return
-        if len(self._buffer) >= self._limit:
+        if len(self._buffer) - self._begun >= self._limit:
             self._overflowed = True
             self._buffer.clear()
             self.close()
@@ -56,6 +57,7 @@ class Watch(AsyncIterator[Change[T]], Generic[T]):
                 raise StopAsyncIteration
             self._wake.clear()
             await self._wake.wait()
+        self._begun = max(0, self._begun - 1)
         return self._buffer.popleft()
 
     def bookmark(self, version: int) -> Change[T] | None:

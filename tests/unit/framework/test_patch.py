@@ -3,7 +3,7 @@
 from typing import Any
 
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.errors import PermanentError, TemporaryError
@@ -208,7 +208,7 @@ def merged(before: Message, after: Message, current: Message) -> Any:
     return target
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(services(), services())
 def test_carried_over_to_an_unchanged_object_it_gives_exactly_the_edited_one(
     before: pb.Service, after: pb.Service
@@ -220,7 +220,7 @@ def test_carried_over_to_an_unchanged_object_it_gives_exactly_the_edited_one(
     assert result.status.HasField("rollout") == after.status.HasField("rollout")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(services(), services(), services())
 def test_no_concurrent_change_of_another_field_is_lost_and_every_change_of_the_handlers_is_made(
     before: pb.Service, after: pb.Service, current: pb.Service
@@ -232,7 +232,7 @@ def test_no_concurrent_change_of_another_field_is_lost_and_every_change_of_the_h
         assert result.get(key) == (wanted if changed else theirs).get(key), key
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(services(), services())
 def test_nothing_changed_changes_nothing(before: pb.Service, current: pb.Service) -> None:
     assert merged(before, before, current) == current

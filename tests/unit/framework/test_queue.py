@@ -181,6 +181,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue = self.within(self._make())
         self.waiting: dict[str, tuple[int, float]] = {}
         self.working: dict[str, tuple[int, float] | None] = {}
+        self.failed: dict[str, int] = {}
 
     async def _make(self) -> WorkQueue:
         metrics = Metrics()
@@ -204,6 +205,22 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             known = self.waiting.get(key)
             self.waiting[key] = (max(priority, known[0]), min(due, known[1])) if known else (priority, due)
+
+    @rule(key=keys)
+    def add_rate_limited(self, key: str) -> None:
+        delay = self.within(self._call(self.queue.add_rate_limited, key))
+        self.failed[key] = self.failed.get(key, 0) + 1
+        assert delay == backoff(self.failed[key])
+        due = self.clock.monotonic() + delay
+        entries: Any = self.working if key in self.working else self.waiting
+        known = entries.get(key)
+        entries[key] = (max(0, known[0]), min(due, known[1])) if known else (0, due)
+
+    @rule(key=keys)
+    def forget(self, key: str) -> None:
+        self.within(self._call(self.queue.forget, key))
+        self.failed.pop(key, None)
+        assert self.queue.failures(key) == 0
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 6.0]))
     def pass_time(self, seconds: float) -> None:
@@ -245,4 +262,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestQueueMachine.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from controller.errors import AlreadyExists, BeingDeleted, Conflict, Expired, NotFound, StoreError
+from controller.errors import AlreadyExists, BeingDeleted, Conflict, Expired, NotFound, SlowWatcher, StoreError
 from controller.store import CONTAINER, Change, Store, Watch
 from proto.dockrunner import v1 as pb
 from tests.clock import ManualClock
@@ -15,6 +15,7 @@ NAMES = st.sampled_from(["a", "b", "c"])
 SERVICES = st.sampled_from(["web", "db"])
 FINALIZERS = st.sets(st.sampled_from(["f", "g"]))
 HISTORY = 12
+BUFFER = 6
 
 
 @dataclass
@@ -38,16 +39,20 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.clock = ManualClock()
-        self.store = Store(self.clock, history=HISTORY)
+        self.store = Store(self.clock, history=HISTORY, watch_buffer=BUFFER)
         self.model: dict[str, Model] = {}
         self.changes: list[Change[pb.Container]] = []
         self.store.subscribe(CONTAINER, self.changes.append)
         self.last = int(self.store.version)
         self.written = 0
         self.watches: list[tuple[Watch[pb.Container], dict[str, pb.Container]]] = []
+        # Watchers that do not read for a while, with what they know and how many changes there were by then.
+        self.stalled: list[tuple[Watch[pb.Container], dict[str, pb.Container], int]] = []
 
     def teardown(self) -> None:
         for watch, _ in getattr(self, "watches", []):
+            watch.close()
+        for watch, _, _ in getattr(self, "stalled", []):
             watch.close()
 
     def expect(self, writes: int) -> None:
@@ -152,6 +157,30 @@ class StoreMachine(RuleBasedStateMachine):
     def watch_from_the_start(self) -> None:
         self.watches.append((self.store.watch(CONTAINER), {}))
 
+    @precondition(lambda self: self.watches)
+    @rule()
+    def a_watcher_stalls(self) -> None:
+        watch, known = self.watches.pop()
+        self.stalled.append((watch, known, len(self.changes)))
+
+    @precondition(lambda self: self.stalled)
+    @rule()
+    def a_stalled_watcher_reads_on(self) -> None:
+        """It has missed nothing, or it was closed and is told so; then it lists again."""
+        watch, known, seen = self.stalled.pop(0)
+        if len(self.changes) - seen <= BUFFER:
+            self.watches.append((watch, known))  # the invariant says what it reads
+            return
+        try:
+            watch.__anext__().send(None)
+        except SlowWatcher:
+            pass
+        else:
+            raise AssertionError("it was too slow, and has to be told")
+        assert self.store.watchers(CONTAINER) == len(self.watches) + len(
+            [None for other, _, since in self.stalled if len(self.changes) - since <= BUFFER]
+        )
+
     @rule(target=versions)
     def list_and_remember_the_version(self) -> tuple[str, dict[str, pb.Container], int]:
         listed = {found.metadata.name: found for found in self.store.list(CONTAINER)}
@@ -224,4 +253,4 @@ def drained(watch: Watch[pb.Container]) -> list[Change[pb.Container]]:
 
 
 TestStore = StoreMachine.TestCase
-TestStore.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestStore.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)

@@ -74,6 +74,43 @@ def test_an_events_names_are_unique_though_its_objects_are_not_named() -> None:
     assert [event.metadata.name for event in desk.events()] == ["config.00000001", "config.00000002"]
 
 
+def test_a_source_says_25_things_of_an_object_and_then_one_in_5_minutes() -> None:
+    desk = Desk()
+    for number in range(40):
+        desk.say(f"thing {number}")
+    assert len(desk.events()) == 25
+    desk.clock.tick(299)
+    desk.say("too early")
+    assert len(desk.events()) == 25
+    desk.clock.tick(1)
+    desk.say("in time")
+    desk.say("one too many")
+    assert len(desk.events()) == 26
+    desk.clock.tick(100_000)
+    for number in range(40):
+        desk.say(f"later thing {number}")
+    assert len(desk.events()) == 26 + 25, "what was not said is not saved up"
+
+
+def test_another_object_or_source_may_speak_for_itself() -> None:
+    desk = Desk()
+    for number in range(40):
+        desk.say(f"thing {number}")
+    desk.say("of another source", source="other")
+    desk.web.uid = "recreated"
+    desk.say("of another object")
+    assert len(desk.events()) == 27
+
+
+def test_what_was_said_before_is_counted_however_much_was_said() -> None:
+    desk = Desk()
+    for number in range(40):
+        desk.say(f"thing {number}")
+    for _ in range(10):
+        desk.say("thing 3")
+    assert max(event.count for event in desk.events()) == 11
+
+
 def test_a_message_is_kept_within_bounds() -> None:
     desk = Desk()
     desk.say("x" * 5000)

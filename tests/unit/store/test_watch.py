@@ -186,3 +186,27 @@ async def test_a_cancelled_read_loses_nothing() -> None:
         store.create(SERVICE, a_service("a"))
         await asyncio.gather(reading, return_exceptions=True)
         assert await read(watch, 1) == [("ADDED", "a")]
+
+
+async def test_what_is_written_while_the_initial_part_is_read_is_not_lost() -> None:
+    store = a_store()
+    store.create(SERVICE, a_service("a"))
+    with store.watch(SERVICE, initial=True) as watch:
+        assert (await anext(watch)).type == pb.ADDED
+        store.create(SERVICE, a_service("b"))
+        seen = [await anext(watch) for _ in range(2)]
+    assert [change.type for change in seen] == [pb.BOOKMARK, pb.ADDED]
+    assert seen[0].version < seen[1].version
+
+
+async def test_a_watcher_sees_a_name_go_and_come_back_as_another_object() -> None:
+    store = a_store()
+    first = store.create(SERVICE, a_service())
+    with store.watch(SERVICE, version=store.version) as watch:
+        store.delete(SERVICE, "web")
+        store.create(SERVICE, a_service())
+        gone, back = [await anext(watch) for _ in range(2)]
+    assert (gone.type, back.type) == (pb.DELETED, pb.ADDED)
+    assert gone.new is not None
+    assert back.new is not None
+    assert gone.new.metadata.uid == first.metadata.uid != back.new.metadata.uid
