@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from controller.clock import Clock
 from controller.metrics import Metrics
-from controller.store import WARNING, Kind, Recorder, Store, reference
+from controller.store import WARNING, Kind, Recorder, Store, labels_of, reference
 
 from .indices import Indices
 from .memory import Memory
@@ -72,7 +72,7 @@ def arguments_of(
         **context.inject,
         "store": context.store, "indices": context.indices, "now": context.clock.now(),
         "name": name, "uid": obj.metadata.uid, "body": copy, "spec": copy.spec, "meta": copy.metadata,
-        "labels": copy.metadata.labels, "annotations": copy.metadata.annotations, "status": copy.status,
+        "labels": labels_of(copy), "annotations": copy.metadata.annotations, "status": copy.status,
         "patch": patch, "memo": memory.memo, "param": handler.param,
         "old": None, "new": None, "diff": (), "reason": handler.activity,
         "retry": 0, "started": context.clock.now(), "runtime": 0.0,

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from controller.store import labels_of
+
 from .fields import Path, value_at
 from .parameters import chosen
 
@@ -38,8 +40,9 @@ logger = logging.getLogger("dock_runner.framework")
 class Filter:
     """What must be true of an object; an empty one matches everything.
 
-    ``path`` is the field that ``value``, ``old`` and ``new`` speak of. Where only the object counts (a creation, a
-    timer …) it has to be there; where a change counts it has to have changed.
+    Labels are those that selectors see: of a service its own, and behind them those of its containers, which is what
+    ``labels`` in the file are. ``path`` is the field that ``value``, ``old`` and ``new`` speak of. Where only the
+    object counts (a creation, a timer …) it has to be there; where a change counts it has to have changed.
     """
 
     labels: Mapping[str, Any] = field(default_factory=dict)
@@ -88,9 +91,9 @@ class Filter:
         return self.when is None or bool(self.when(**chosen(self.when, arguments)))
 
     def _labels_match(self, obj: Any) -> bool:
-        metadata = obj.metadata
-        return all(meets(criterion, metadata.labels.get(key)) for key, criterion in self.labels.items()) and all(
-            meets(criterion, metadata.annotations.get(key)) for key, criterion in self.annotations.items()
+        labels = labels_of(obj) if self.labels else {}
+        return all(meets(criterion, labels.get(key)) for key, criterion in self.labels.items()) and all(
+            meets(criterion, obj.metadata.annotations.get(key)) for key, criterion in self.annotations.items()
         )
 
     def _wanted_value(self) -> Any:

@@ -44,6 +44,7 @@ class MemoryEngine:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._containers: dict[str, _Container] = {}
+        self._ids: dict[str, str] = {}  # by uid, so that a repeated create finds its first try
         self._serial = itertools.count(1)
         self._addresses = itertools.count(int(FIRST_ADDRESS))
         # Told in the order in which they came.
@@ -75,12 +76,12 @@ class MemoryEngine:
         self._answer()
         if request.template.image in self._missing:
             raise ImageMissing(f"no such image: {request.template.image}")
-        for container in self._containers.values():
-            if container.request.uid == request.uid:
-                return container.id
+        if (known := self._ids.get(request.uid)) in self._containers:
+            return str(known)
         docker_id = hashlib.sha256(f"{request.uid}/{next(self._serial)}".encode()).hexdigest()
         addresses = {name: str(ipaddress.IPv4Address(next(self._addresses))) for name in sorted(request.networks)}
         container = self._containers[docker_id] = _Container(docker_id, request, request.restart, addresses)
+        self._ids[request.uid] = docker_id
         container.status.state = State.CREATED
         container.status.docker_id = docker_id
         container.status.image_id = "sha256:" + hashlib.sha256(request.template.image.encode()).hexdigest()
@@ -102,6 +103,7 @@ class MemoryEngine:
     async def remove(self, container_id: str) -> None:
         self._answer()
         if (container := self._containers.pop(container_id, None)) is not None:
+            self._ids.pop(container.request.uid, None)
             self._emit("destroy", container)
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:

@@ -8,7 +8,7 @@ May import: proto, and the errors, the clock and the metrics of this program.
 
 from .changes import Change
 from .journal import Journal, NoJournal, Record, SqliteJournal, read_backup
-from .kinds import CONTAINER, EVENT, KINDS, REVISION, SERVICE, Kind, Stored
+from .kinds import CONTAINER, EVENT, KINDS, REVISION, SERVICE, Kind, Stored, labels_of
 from .listing import Listing
 from .ownership import GarbageCollector, owner_of
 from .persistence import Persistence
@@ -40,6 +40,7 @@ __all__ = [
     "Stored",
     "Watch",
     "everything",
+    "labels_of",
     "owner_of",
     "parse_selector",
     "read_backup",

@@ -95,3 +95,10 @@ REVISION: Kind[pb.ServiceRevision] = Kind(
 
 # Owners before what they own.
 KINDS: tuple[Kind[Any], ...] = (SERVICE, REVISION, CONTAINER, EVENT)
+
+_LABELS: Mapping[type, Callable[[Any], Mapping[str, str]]] = {kind.message: kind.labels for kind in KINDS}
+
+
+def labels_of(obj: Any) -> Mapping[str, str]:
+    """The labels that selectors see: of a service its own, and behind them those of its containers."""
+    return _LABELS[type(obj)](obj)

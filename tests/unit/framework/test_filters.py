@@ -6,6 +6,7 @@ import pytest
 
 from controller.errors import PermanentError
 from controller.framework import ABSENT, PRESENT, Registry, on
+from controller.store import SERVICE
 from proto.dockrunner import v1 as pb
 from tests.unit.framework.world import noting, running
 
@@ -208,3 +209,18 @@ async def test_a_field_may_be_one_of_a_map_of_messages(registry: Registry) -> No
         world.edit(attach)
         await world.clock.settle()
     assert told == [(None, ["www"])]
+
+
+async def test_labels_are_those_that_selectors_see_so_also_those_of_the_containers(registry: Registry) -> None:
+    called: list[str] = []
+    on.create("Service", labels={"tier": "front"}, registry=registry)(noting(called, "labels"))
+    async with running(registry) as world:
+        world.store.create(
+            SERVICE,
+            pb.Service(
+                metadata=pb.Metadata(name="web", labels={"own": "1"}),
+                spec=pb.ServiceSpec(image="web:1", labels={"tier": "front", "own": "2"}),
+            ),
+        )
+        await world.clock.settle()
+    assert called == [{"tier": "front", "own": "1"}]
