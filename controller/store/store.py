@@ -67,8 +67,8 @@ class Store:
 
     Belongs to one event loop and its thread; no method waits, so each is atomic. Objects that it returns are shared
     and must not be mutated: ``update`` and ``update_status`` hand a copy to their ``edit``. A write that changes
-    nothing makes no version and no event. One counter gives every effective write its version; it starts at ``epoch``, by
-    default the time, in milliseconds, so that a version of an earlier run of the program is recognised.
+    nothing makes no version and no event. One counter gives every effective write its version; it starts at ``epoch``,
+    by default the time, in milliseconds, so that a version of an earlier run of the program is recognised.
 
     Subscribers are told of all changes in the order of the versions, also of those that a subscriber makes.
     """

@@ -212,7 +212,7 @@ async def test_a_field_may_be_one_of_a_map_of_messages(registry: Registry) -> No
 
 
 async def test_labels_are_those_that_selectors_see_so_also_those_of_the_containers(registry: Registry) -> None:
-    called: list[str] = []
+    called: list[Any] = []
     on.create("Service", labels={"tier": "front"}, registry=registry)(noting(called, "labels"))
     async with running(registry) as world:
         world.store.create(
