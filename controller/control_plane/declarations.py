@@ -1,23 +1,30 @@
 """What clients declare: each request is checked whole, and only then written."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 
 from controller.clock import Clock
-from controller.errors import BeingDeleted, Conflict, Invalid, ManagedElsewhere, Violation
+from controller.errors import Invalid, ManagedElsewhere, Violation
 from controller.store import NORMAL, SERVICE, Listing, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
 
 from .admission import Admission
 from .codes import Code, Refusal
 from .commits import Commits
+from .preconditions import (
+    as_violations_of_replicas,
+    check_manager,
+    check_not_deleted,
+    check_version,
+    duplicates,
+    fields_in_request,
+    required_name,
+)
 from .write import API, FILE, Write, candidate
 
 MAX_REPLICAS = 1000
 _SOURCE = "control-plane"
-_INDEX = re.compile(r"^\[(\d+)\]")
 
 
 class Declarations:
@@ -44,7 +51,7 @@ class Declarations:
         """Creates one service, or makes it equal to the request."""
         manager = request.manager or API
         async with self._turn([request.service.metadata.name]):
-            with _fields_in_request(lambda _: "service"):
+            with fields_in_request(lambda _: "service"):
                 write = (await self._check([request.service], manager, request.force, dry_run=request.dry_run))[0]
             plan = self._admission.preview(write.new)
             if request.dry_run:
@@ -65,7 +72,7 @@ class Declarations:
         async with self._turn(names):
             pruned = self._pruned(request, manager)
             going = [old.metadata.name for old in pruned]
-            with _fields_in_request(lambda index: f"services[{index}]"):
+            with fields_in_request(lambda index: f"services[{index}]"):
                 writes = await self._check(request.services, manager, request.force, going, dry_run=request.dry_run)
             response = pb.ApplySetResponse(pruned=going)
             for write in writes:
@@ -92,8 +99,8 @@ class Declarations:
         name, manager = required_name(request.name), request.manager or API
         async with self._turn([name]):
             old = self._store.get(SERVICE, name)
-            _check_version(name, old, request.uid, request.resource_version)
-            _check_manager(old, manager, request.force)
+            check_version(name, old, request.uid, request.resource_version)
+            check_manager(old, manager, request.force)
             if old.metadata.HasField("delete_time"):
                 if request.force:
                     self._admission.release(old)
@@ -111,8 +118,8 @@ class Declarations:
         name = required_name(request.name)
         async with self._turn([name]):
             old = self._store.get(SERVICE, name)
-            _check_version(name, old, "", request.resource_version)
-            _check_not_deleted(old)
+            check_version(name, old, "", request.resource_version)
+            check_not_deleted(old)
             new = _copy(old)
             new.spec.replicas = request.replicas
             owner = old.metadata.replicas_manager
@@ -125,7 +132,7 @@ class Declarations:
                 new.metadata.manager = new.metadata.replicas_manager = API
             if not 0 <= request.replicas <= MAX_REPLICAS:
                 raise Invalid([Violation("replicas", f"{request.replicas} is not within 0 to {MAX_REPLICAS}")])
-            with _as_violations_of_replicas():
+            with as_violations_of_replicas():
                 await self._admission.admit([new], [old], self._others([name]))
             new.metadata.generation += new.spec != old.spec
             commit = self._begin([Write(old, new)])
@@ -143,7 +150,7 @@ class Declarations:
         name = required_name(request.name)
         async with self._turn([name]):
             old = self._store.get(SERVICE, name)
-            _check_not_deleted(old)
+            check_not_deleted(old)
             new = _copy(old)
             new.spec.restarted_at.FromDatetime(self._clock.now())
             new.metadata.generation += 1
@@ -167,9 +174,9 @@ class Declarations:
             ]
             olds = [present.get(service.metadata.name) for service in wanted]
             for old in filter(None, olds):
-                _check_not_deleted(old)
+                check_not_deleted(old)
             left_out = [*names, *(old.metadata.name for old in going)]
-            with _fields_in_request(lambda index: f"services[{wanted[int(index)].metadata.name}]"):
+            with fields_in_request(lambda index: f"services[{wanted[int(index)].metadata.name}]"):
                 admitted = await self._admission.admit(
                     [candidate(it, None) for it in wanted], olds, self._others(left_out), dry_run=dry_run
                 )
@@ -200,7 +207,7 @@ class Declarations:
         olds = [self._store.find(SERVICE, service.metadata.name) for service in requested]
         candidates = [candidate(service, old) for service, old in zip(requested, olds, strict=True)]
         names = [service.metadata.name for service in requested]
-        violations = _duplicates(names)
+        violations = duplicates(names)
         admitted: Sequence[pb.Service] = ()
         try:
             admitted = await self._admission.admit(candidates, olds, self._others([*names, *pruned]), dry_run=dry_run)
@@ -209,10 +216,10 @@ class Declarations:
         if violations:
             raise Invalid(violations)
         for service, old in zip(requested, olds, strict=True):
-            _check_version(service.metadata.name, old, service.metadata.uid, service.metadata.resource_version)
+            check_version(service.metadata.name, old, service.metadata.uid, service.metadata.resource_version)
             if old is not None:
-                _check_manager(old, manager, force)
-                _check_not_deleted(old)
+                check_manager(old, manager, force)
+                check_not_deleted(old)
         return [
             Write.of(old, wanted, manager, sets_replicas=service.spec.HasField("replicas"))
             for service, old, wanted in zip(requested, olds, admitted, strict=True)
@@ -283,75 +290,3 @@ def _copy(service: pb.Service) -> pb.Service:
 
 def _manager_of(service: pb.Service | None) -> str:
     return service.metadata.manager if service is not None else ""
-
-
-def required_name(name: str) -> str:
-    """The name of a request that is about one service.
-
-    Raises:
-        Invalid: it is empty.
-    """
-    if not name:
-        raise Invalid([Violation("name", "is missing: the name of a service")])
-    return name
-
-
-def _check_version(name: str, old: pb.Service | None, uid: str, version: str) -> None:
-    if old is None:
-        if uid or version:
-            raise Conflict(f"service {name!r} does not exist any more: leave out uid and resource_version to create it")
-        return
-    if uid and uid != old.metadata.uid:
-        raise Conflict(f"service {name!r} is another one now: its uid is {old.metadata.uid}")
-    if version and version != old.metadata.resource_version:
-        raise Conflict(f"service {name!r} has changed since version {version}: read it again")
-
-
-def _check_manager(old: pb.Service, manager: str, force: bool) -> None:
-    owner = old.metadata.manager
-    if owner not in ("", manager) and not force:
-        raise ManagedElsewhere(
-            f"service {old.metadata.name!r} is declared by manager {owner!r}, not {manager!r}: "
-            "change it there; force takes it over"
-        )
-
-
-def _check_not_deleted(old: pb.Service) -> None:
-    if old.metadata.HasField("delete_time"):
-        raise BeingDeleted(f"service {old.metadata.name!r} is being deleted: try again when it is gone")
-
-
-def _duplicates(names: Sequence[str]) -> list[Violation]:
-    return [
-        Violation(f"[{index}].metadata.name", f"{name!r} is declared more than once")
-        for index, name in enumerate(names)
-        if name and name in names[:index]
-    ]
-
-
-@contextmanager
-def _fields_in_request(prefix: Callable[[str], str]) -> Iterator[None]:
-    """Admission's violations with the paths that the request's sender knows: ``[1].spec`` is ``services[1].spec``."""
-    try:
-        yield
-    except Invalid as error:
-        raise Invalid(
-            [
-                Violation(_INDEX.sub(lambda match: prefix(match[1]), violation.field), violation.description)
-                for violation in error.violations
-            ]
-        ) from None
-
-
-@contextmanager
-def _as_violations_of_replicas() -> Iterator[None]:
-    """Admission's violations as those of a Scale, whose only field is the number."""
-    try:
-        yield
-    except Invalid as error:
-        raise Invalid([Violation("replicas", _without_index(violation)) for violation in error.violations]) from None
-
-
-def _without_index(violation: Violation) -> str:
-    field = _INDEX.sub("", violation.field).removeprefix(".")
-    return violation.description if field in ("", "spec.replicas") else f"{field}: {violation.description}"

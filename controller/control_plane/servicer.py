@@ -32,9 +32,10 @@ from .admission import Admission
 from .backups import Backups
 from .codes import Code, Refusal
 from .commits import Commits
-from .declarations import Declarations, required_name
+from .declarations import Declarations
 from .encoded import Encoded
 from .pages import Page, Pages
+from .preconditions import required_name
 from .watches import Watches
 
 Context = grpc.aio.ServicerContext[Any, Any]
