@@ -194,7 +194,10 @@ class App:
         def controllers() -> str | None:
             return None if self._operating else "waiting for the engine and the file"
 
-        return {"engine": engine, "file": file, "controllers": controllers}
+        def journal() -> str | None:
+            return None if self.program.restored else "not read yet"
+
+        return {"journal": journal, "engine": engine, "file": file, "controllers": controllers}
 
     def _engine(self) -> Engine:
         if self._settings.engine == "memory":

@@ -71,6 +71,8 @@ class Program:
         ours = Instance(instance)
         self.informer = Informer(engine, self.store, clock, metrics, ours.adopt, resync=resync)
         self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
+        self.restored = False
+        """Whether all that an earlier run knew is known again."""
         self.inject = {
             "engine": engine, "informer": self.informer, "instance": ours, "recorder": self.recorder,
             "orphans": self.orphans, "in_flight": self.in_flight, "policy": policy or Policy(),
@@ -101,6 +103,7 @@ class Program:
             before = Listing(partial(_first, services, number), number)
             for violation in await self.operator.admission.violations(SERVICE, service, service, before):
                 self.recorder.record(JOURNAL, reference(service), WARNING, "NoLongerAllowed", str(violation))
+        self.restored = True
         if services:
             logger.info("the journal has %d services", len(services))
 

@@ -24,7 +24,12 @@ Either each NAME, or each service that FILE declares."""
 @files_option
 @click.option("--wait", is_flag=True, help="Return when they and their containers are gone.")
 @click.option("--timeout", type=DurationType(), default="5m", show_default=True, help="How long --wait may take.")
-@click.option("--force", is_flag=True, help="Also services of another manager, such as the server's own file.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also services of another manager, such as the server's own file. One that is being deleted already waits for "
+    "its containers alone from then on, and no longer for handlers of yours.",
+)
 @output_option("table", "json", "name")
 @server_option
 def delete(

@@ -210,6 +210,8 @@ def index(kind: str, **options: Unpack[Indexing]) -> Decorator:
 
 def _declare(activity: str, kind: str, options: Mapping[str, Any], schedule: Schedule | None = None) -> Decorator:
     _refuse_unknown(activity, options)
+    if activity in ("validate", "mutate") and kind == CONTAINER.name:
+        raise ValueError(f"on.{activity}: nobody declares a Container; its service is what is declared")
     path = _path(kind, options.get("field", ())) if activity not in _OF_THE_PROGRAM else ()
     if aimless := [name for name in ("value", "old", "new") if name in options and not path]:
         raise ValueError(f"on.{activity}: {aimless[0]}= speaks of a field: give field= too")

@@ -135,3 +135,21 @@ def test_without_a_state_folder_it_works_and_forgets(program: Program, in_docker
     declare(program)
     program.until_converged(web=2)
     assert len(in_docker("web")) == 2
+
+
+def test_what_the_policy_allows_no_longer_is_kept_and_said_and_never_made(simulated: Program) -> None:
+    folder = simulated.folder / "data"
+    folder.mkdir()
+    policy = simulated.folder / "policy.toml"
+    policy.write_text(f'allowed_host_paths = ["{folder}"]\n')
+    simulated.start("--policy", str(policy))
+    mount = pb.Mount(type="bind", source=str(folder), target="/data")
+    spec = pb.ServiceSpec(image="web:1", replicas=1, volumes=[mount])
+    simulated.api.Apply(pb.ApplyRequest(service=pb.Service(metadata=pb.Metadata(name="web"), spec=spec)))
+    simulated.until_converged(web=1)
+    simulated.stop()
+    simulated.start()  # the built-in policy opens nothing
+    (event,) = simulated.events("NoLongerAllowed")
+    assert "allowed_host_paths" in event.message
+    eventually(lambda: "the policy refuses" in simulated.service("web").status.conditions[0].message)
+    assert simulated.service("web").status.ready_replicas == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from controller.scheduler import EngineEvent
-from controller.store import CONTAINER, EVENT, SERVICE
+from controller.store import CONTAINER, EVENT, REVISION, SERVICE
 from proto.dockrunner import v1 as pb
 from tests.clock import ManualClock
 from tests.cluster import Cluster, CountingEngine, State, cluster
@@ -308,3 +308,58 @@ async def test_a_create_without_an_answer_is_found_by_the_next_try(world: Cluste
     await world.settle(10)
     assert world.condition("Ready").status == "True"
     assert len(await world.engine.list()) == 1
+
+
+async def test_what_is_left_of_a_service_that_the_journal_knows_to_be_deleted_goes(
+    engine: CountingEngine, clock: ManualClock
+) -> None:
+    async with cluster(engine, clock) as first:
+        first.declare("gone")
+        first.declare("unknown")
+        await first.settle()
+    async with cluster(engine, clock) as second:
+        second.orphans._deleted = frozenset({"gone"})
+        second.operator.containers.resync()
+        await second.settle()
+        assert [it.spec.service for it in second.store.list(CONTAINER)] == ["unknown"]
+        assert len(await engine.list()) == 1
+
+
+async def test_ten_revisions_are_kept_and_one_that_comes_back_gets_a_new_number(world: Cluster) -> None:
+    for number in range(12):
+        world.declare("web", f"web:{number}", replicas=0)
+        await world.settle()
+    world.declare("web", "web:5", replicas=0)
+    await world.settle()
+    kept = sorted(world.store.list(REVISION), key=lambda it: it.number)
+    assert [it.template.image for it in kept] == [f"web:{number}" for number in (2, 3, 4, 6, 7, 8, 9, 10, 11, 5)]
+    assert kept[-1].number == 13
+    world.store.delete(SERVICE, "web")
+    await world.settle()
+    assert not world.store.list(REVISION), "they go with their service"
+
+
+async def test_a_restart_replaces_every_container_once(world: Cluster) -> None:
+    world.declare("web", replicas=2)
+    await world.settle()
+    before = world.running()
+    world.store.update(SERVICE, "web", lambda it: it.spec.restarted_at.FromDatetime(world.clock.now()))
+    await world.settle()
+    after = world.running()
+    assert not set(before) & set(after)
+    await world.settle(120)
+    assert world.running() == after
+
+
+async def test_what_a_handler_says_in_a_condition_of_its_own_stays(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+
+    def announce(service: pb.Service) -> None:
+        service.status.conditions.add(type="Announced", status="True")
+
+    world.store.update_status(SERVICE, "web", announce)
+    world.declare("web", "web:2")
+    await world.settle()
+    assert world.condition("Announced").status == "True"
+    assert world.condition("Ready").status == "True"

@@ -165,3 +165,9 @@ async def test_what_a_handler_makes_of_the_spec_by_its_patch_is_validated_too(re
         await world.clock.advance(1)
         assert world.service().spec.replicas == 0
         assert world.said() == ["spec.replicas: at most 10"]
+
+
+@pytest.mark.parametrize("decorator", [on.validate, on.mutate])
+def test_there_is_nothing_to_check_of_a_container(registry: Registry, decorator: Any) -> None:
+    with pytest.raises(ValueError, match="nobody declares a Container"):
+        decorator("Container", registry=registry)
