@@ -84,7 +84,7 @@ class Program:
         self.admission = ServiceAdmission(
             self.operator.admission, self.store, clock, self.orphans, self.operator.release
         )
-        self.informer.on_adopted(self.operator.containers.remember)
+        self.informer.on_adopted(self.operator.adopted)
         self.informer.on_recovered(self.operator.containers.resync)
         self.informer.on_drift(self.operator.containers.queue.add)
 
@@ -97,6 +97,7 @@ class Program:
         Raises:
             StartError: the journal is not as it was written.
         """
+        await self.operator.startup()
         self.operator.load(self.persistence.restore(self.journal.read()))
         services = self.store.list(SERVICE)
         for number, service in enumerate(services):

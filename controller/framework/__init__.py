@@ -10,7 +10,7 @@ from .admission import Admission
 from .cause import Cause, Difference, Reason
 from .controller import Controller
 from .filters import ABSENT, PRESENT
-from .finalizers import FINALIZER
+from .finalizers import FINALIZER, USERS_FINALIZER
 from .invocation import Result
 from .loading import load
 from .operator import Operator
@@ -23,6 +23,7 @@ __all__ = [
     "FINALIZER",
     "LOW_PRIORITY",
     "PRESENT",
+    "USERS_FINALIZER",
     "Admission",
     "Cause",
     "Controller",

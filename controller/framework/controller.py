@@ -11,6 +11,7 @@ from proto.dockrunner import v1 as pb
 from .attempt import Attempts
 from .cause import essence
 from .context import Context
+from .finalizers import FINALIZER, USERS_FINALIZER, release
 from .memory import Keep, Memories
 from .queue import BACKOFF_MAX, LOW_PRIORITY, ShutDown, WorkQueue, backoff
 from .reconciliation import Attendants, Reconciliation, Tally
@@ -27,17 +28,23 @@ class Controller(Generic[T]):
     """
 
     def __init__(
-        self, attempts: Attempts, *, workers: int = 8, longest_backoff: float = BACKOFF_MAX, keep: Keep | None = None
-    ) -> None:
+        self, attempts: Attempts, *, workers: int = 8, longest_backoff: float = BACKOFF_MAX, keep: Keep | None = None,
+        finalizer: str = FINALIZER,
+    ) -> None:  # fmt: skip
         context: Context = attempts.context
         self.kind: Kind[T] = attempts.kind
-        self.name = self.kind.name.lower()
+        self.name = self.kind.name.lower() + ("-handlers" if finalizer == USERS_FINALIZER else "")
+        self._finalizer = finalizer
         self.queue = WorkQueue(
             self.name, context.clock, context.metrics, limit=lambda failures: min(backoff(failures), longest_backoff)
         )
-        self.memories = Memories(self.kind, keep)
+        self.memories = Memories(self.kind, keep, self.name)
         self._passes = Reconciliation(
-            attempts, self.memories, longest_backoff=longest_backoff, failures=self.queue.failures
+            attempts,
+            self.memories,
+            finalizer=finalizer,
+            longest_backoff=longest_backoff,
+            failures=self.queue.failures,
         )
         self._store = context.store
         self._clock = context.clock
@@ -82,6 +89,7 @@ class Controller(Generic[T]):
         memory.released = True
         if memory.let_go is not None and not memory.let_go.done():
             memory.let_go.set_result(None)
+        release(self._store, self.kind, obj, self._finalizer)
         self.queue.add(obj.metadata.name)
 
     def start(self) -> None:

@@ -72,11 +72,13 @@ class Memory:
 class Memories:
     """The memory of every object of one kind, by name; another uid under a name is another object.
 
-    ``keep`` is given what is to outlive the process: for the kinds that the journal has.
+    ``keep`` is given what is to outlive the process, under the ``name`` of whose memory it is: for the kinds that the
+    journal has.
     """
 
-    def __init__(self, kind: Kind[Any], keep: Keep | None = None) -> None:
+    def __init__(self, kind: Kind[Any], keep: Keep | None = None, name: str = "") -> None:
         self._kind = kind
+        self._records = _PREFIX + (name or kind.name.lower())
         self._keep = keep if kind.journaled else None
         self._memories: dict[str, Memory] = {}
         self._kept: dict[str, bytes] = {}
@@ -97,7 +99,7 @@ class Memories:
         """Drops what is known of an object that is gone."""
         memory = self._memories.pop(name, None)
         if self._keep is not None and self._kept.pop(name, None) is not None and memory is not None:
-            self._keep(Record(_PREFIX + self._kind.name, name, memory.uid, None))
+            self._keep(Record(self._records, name, memory.uid, None))
 
     def save(self, name: str) -> None:
         """Has what is remembered of an object kept, if that has changed."""
@@ -107,12 +109,12 @@ class Memories:
         data = _to_proto(memory).SerializeToString(deterministic=True)
         if self._kept.get(name) != data:
             self._kept[name] = data
-            self._keep(Record(_PREFIX + self._kind.name, name, memory.uid, data))
+            self._keep(Record(self._records, name, memory.uid, data))
 
     def load(self, records: Iterable[Record]) -> None:
         """Takes over what an earlier run kept. What had given up is tried anew: its cause may be mended by now."""
         for record in records:
-            if record.kind != _PREFIX + self._kind.name or record.data is None:
+            if record.kind != self._records or record.data is None:
                 continue
             message = pb.HandlerMemory.FromString(record.data)
             self._memories[record.name] = self._from_proto(message)

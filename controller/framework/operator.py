@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 from controller.clock import Clock
@@ -18,6 +19,7 @@ from .attendants import Attendants
 from .context import Context, arguments_of
 from .controller import Controller
 from .event_stream import EventStream
+from .finalizers import FINALIZER, USERS_FINALIZER
 from .indices import Indices
 from .invocation import invoke, own_traceback
 from .memory import Keep, Memory
@@ -58,13 +60,24 @@ class Operator:
         self._context = Context(registry, store, recorder, clock, metrics, self._threads, self.indices, inject)
         self.admission = Admission(self._context)
         self._resyncs: asyncio.Task[None] | None = None
-        services = _Part(SERVICE, self._context, self._admit_service, BACKOFF_MAX, workers, keep)
-        containers = _Part(CONTAINER, self._context, None, LONGEST_ENGINE_BACKOFF, workers, keep)
-        self._parts = (services, containers)
-        self.services: Controller[pb.Service] = services.controller
-        self.containers: Controller[pb.Container] = containers.controller
+        self._started_up = False
+        self._built_in = self._pair(registry.built_in(), FINALIZER, workers, keep)
+        # Handlers of the user's have workers, queues and finalizers of their own: one that hangs or fails keeps nobody
+        # but its like from their work, and can be passed over.
+        users = registry.of_users()
+        self._users = self._pair(users, USERS_FINALIZER, workers, keep) if users.handlers else ()
+        self._parts = (*self._built_in, *self._users)
+        self.services: Controller[pb.Service] = self._built_in[0].controller
+        self.containers: Controller[pb.Container] = self._built_in[1].controller
         for part in self._parts:
-            self.indices.follow(part.kind, registry.of("index", part.kind.name), store, part.index_arguments)
+            self.indices.follow(part.kind, part.registry.of("index", part.kind.name), store, part.index_arguments)
+
+    def _pair(self, registry: Registry, finalizer: str, workers: int, keep: Keep | None) -> "tuple[_Part, _Part]":
+        context = replace(self._context, registry=registry)
+        return (
+            _Part(SERVICE, context, self._admit_service, BACKOFF_MAX, workers, keep, finalizer),
+            _Part(CONTAINER, context, None, LONGEST_ENGINE_BACKOFF, workers, keep, finalizer),
+        )
 
     @property
     def controllers(self) -> Sequence[Controller[Any]]:
@@ -80,17 +93,25 @@ class Operator:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def load(self, kept: Iterable[Record]) -> None:
-        """Takes over what an earlier run gave to ``keep``; before ``start``."""
+        """Takes over what an earlier run gave to ``keep``, when the objects are in the store; before ``start``."""
         records = list(kept)
         for controller in self.controllers:
             controller.memories.load(records)
 
-    async def start(self) -> None:
-        """Calls the start-up handlers, then lets everything else go.
+    def adopted(self, container: pb.Container) -> None:
+        """Takes a container that was found in the engine as one that was handled before."""
+        for _, containers in filter(None, (self._built_in, self._users)):
+            containers.controller.remember(container)
+
+    async def startup(self) -> None:
+        """Calls the start-up handlers, the first time that it is called.
 
         Raises:
             StartError: a start-up handler failed; the log has its own traceback.
         """
+        if self._started_up:
+            return
+        self._started_up = True
         for handler in self._registry.of("startup"):
             try:
                 await invoke(handler, self._arguments(handler), self._threads, self._clock)
@@ -101,8 +122,17 @@ class Operator:
                 logger.error("start-up handler %s failed", handler, exc_info=trace)
                 message = f"start-up handler {handler} failed: {type(error).__name__}: {error}"
                 raise StartError(message.rstrip(": ")) from error
-        self.services.owns(CONTAINER)
-        self.containers.follows(SERVICE, "service")
+
+    async def start(self) -> None:
+        """Calls the start-up handlers unless that was done, then lets everything else go.
+
+        Raises:
+            StartError: a start-up handler failed; the log has its own traceback.
+        """
+        await self.startup()
+        for services, containers in filter(None, (self._built_in, self._users)):
+            services.controller.owns(CONTAINER)
+            containers.controller.follows(SERVICE, "service")
         for part in self._parts:
             part.start()
         self._resyncs = asyncio.create_task(self._resync(), name="resync")
@@ -131,9 +161,12 @@ class Operator:
 
     def release(self, service: pb.Service) -> None:
         """The deletion of a service and its containers shall not wait any more for handlers of the user's."""
-        self.services.release(service)
+        if not self._users:
+            return
+        services, containers = self._users
         for container in self._context.store.list(CONTAINER, index="service", value=service.metadata.name):
-            self.containers.release(container)
+            containers.controller.release(container)
+        services.controller.release(service)
 
     async def probe(self) -> Mapping[str, tuple[bool, str]]:
         """What the probe handlers say: whether all is well, and in which words."""
@@ -187,13 +220,19 @@ class _Part:
     """All that runs for one kind."""
 
     def __init__(
-        self, kind: Kind[Any], context: Context, admit: Any, longest_backoff: float, workers: int, keep: Keep | None
-    ) -> None:
+        self, kind: Kind[Any], context: Context, admit: Any, longest_backoff: float, workers: int, keep: Keep | None,
+        finalizer: str,
+    ) -> None:  # fmt: skip
         self.kind = kind
+        self.registry = context.registry
         self._context = context
         attempts = Attempts(context, kind, admit)
         self.controller: Controller[Any] = Controller(
-            attempts, workers=workers, longest_backoff=longest_backoff, keep=keep
+            attempts,
+            workers=workers,
+            longest_backoff=longest_backoff,
+            keep=keep if _remembers(context, kind) else None,
+            finalizer=finalizer,
         )
         memories = self.controller.memories
         self._attendants = Attendants(attempts, memories, self.controller.queue.add)
@@ -217,3 +256,15 @@ class _Part:
         memory = self.controller.memories.find(obj.metadata.name, obj.metadata.uid) or Memory(obj.metadata.uid)
         patch = Patch(obj)
         return arguments_of(self._context, handler, self.kind, obj, memory, patch)
+
+
+def _remembers(context: Context, kind: Kind[Any]) -> bool:
+    """Whether there is anybody whose progress is worth keeping: a built-in deletion finds out anew how far it is."""
+    return any(
+        handler.kind == kind.name
+        and (
+            handler.activity in ("create", "update", "resume", "field")
+            or (handler.activity == "delete" and handler.source)
+        )
+        for handler in context.registry.handlers
+    )

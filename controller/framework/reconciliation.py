@@ -8,9 +8,12 @@ from typing import Any, Protocol
 
 from .attempt import SECOND_THOUGHTS, Attempts, Outcome, give_up, pause_before
 from .cause import Cause, Reason, cause_of_change, detect, essence, narrowed
-from .finalizers import FINALIZER, hold, release, say_blocked
+from .finalizers import hold, release, say_blocked
 from .memory import Memories, Memory, Progress
 from .registry import Handler
+
+# Seconds after which a call of a handler of the user's is said to take long.
+SLOW = 60.0
 
 
 class Attendants(Protocol):
@@ -43,8 +46,9 @@ class Reconciliation:
     """
 
     def __init__(
-        self, attempts: Attempts, memories: Memories, *, longest_backoff: float, failures: Callable[[str], int]
-    ) -> None:
+        self, attempts: Attempts, memories: Memories, *, finalizer: str, longest_backoff: float,
+        failures: Callable[[str], int],
+    ) -> None:  # fmt: skip
         self.in_hand: dict[asyncio.Task[Any] | None, str] = {}
         self.attendants: Attendants | None = None
         """An object goes only when nothing of these runs for it any more."""
@@ -58,6 +62,7 @@ class Reconciliation:
         self._store = context.store
         self._clock = context.clock
         self._metrics = context.metrics
+        self._finalizer = finalizer
         self._longest_backoff = longest_backoff
         self._failures = failures
 
@@ -68,9 +73,9 @@ class Reconciliation:
             self._memories.forget(key)
             return
         memory = self._memories.of(obj)
-        obj = hold(self._store, self._kind, obj, self._registry.holding(self._kind.name))
+        obj = hold(self._store, self._kind, obj, self._registry.holding(self._kind.name), self._finalizer)
         now = essence(obj)
-        cause = detect(obj.metadata, now, memory.remembered, first=memory.first, finalizer=FINALIZER)
+        cause = detect(obj.metadata, now, memory.remembered, first=memory.first, finalizer=self._finalizer)
         if cause.reason is Reason.DELETE:
             await self._delete(obj, cause, memory, tally)
         elif cause.reason is not Reason.FREE:
@@ -120,8 +125,8 @@ class Reconciliation:
             handlers = [handler for handler in handlers if not handler.source]
         done = await self._run(obj, [(handler, cause) for handler in handlers], cause, memory, tally)
         if done and (gone or memory.released):
-            release(self._store, self._kind, obj)
-        else:
+            release(self._store, self._kind, obj, self._finalizer)
+        elif not memory.released:
             say_blocked(self._context, self._kind, obj, handlers, memory)
 
     async def _run(
@@ -180,18 +185,24 @@ class Reconciliation:
     async def _call(
         self, handler: Handler, obj: Any, memory: Memory, within: float | None, facts: dict[str, Any]
     ) -> Outcome:
-        """One call; what a deletion waits for can be cut short by :meth:`release`."""
+        """One call; one of a handler of the user's can be cut short by a release, and is said to take long."""
         call = self._attempts.call(handler, obj, memory, within=within, **facts)
-        if facts["reason"] != Reason.DELETE.value or not handler.source:
+        if not handler.source:
             return await call
         task: asyncio.Task[Outcome] = asyncio.create_task(call, name=f"{handler} of {obj.metadata.name}")
         memory.let_go = asyncio.get_running_loop().create_future()
+        slow = asyncio.ensure_future(self._clock.sleep(SLOW))
         self.in_hand[task] = obj.metadata.name
         try:
             # Not awaited once it is let go: it may ignore that it is cancelled.
-            await asyncio.wait((task, memory.let_go), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, memory.let_go, slow), return_when=asyncio.FIRST_COMPLETED)
+            if slow.done() and not task.done():
+                text = f"has been at work for {SLOW:g} s; nothing else of yours is called for this object meanwhile"
+                self._context.complain(self._kind, obj, handler, text, "HandlerSlow")
+                await asyncio.wait((task, memory.let_go), return_when=asyncio.FIRST_COMPLETED)
             return task.result() if task.done() else Outcome(final=True, message="it was released")
         finally:
+            slow.cancel()
             task.cancel()
             memory.let_go = None
             del self.in_hand[task]
@@ -237,7 +248,7 @@ class Reconciliation:
             obj = current
             if not handler.filter.matches_object(obj):
                 continue
-            outcome = await self._attempts.call(handler, obj, memory, within=handler.limits.timeout, **facts)
+            outcome = await self._call(handler, obj, memory, handler.limits.timeout, facts)
             if outcome.panic:
                 self._metrics.reconcile_panics.labels(self._name).inc()
             if outcome.result is not None:

@@ -13,9 +13,6 @@ from .filters import Filter
 
 HandlerFunction = Callable[..., Any]
 
-# Activities whose handlers are called for a cause, each until it has succeeded once.
-CAUSED = ("create", "update", "delete", "resume", "field")
-
 
 class ErrorsMode(enum.Enum):
     """What an error means that is neither a TemporaryError nor a PermanentError."""
@@ -124,6 +121,14 @@ class Registry:
             raise
         finally:
             self.source = ""
+
+    def built_in(self) -> "Registry":
+        """The handlers that the program has built in."""
+        return Registry([handler for handler in self.handlers if not handler.source])
+
+    def of_users(self) -> "Registry":
+        """The handlers that stand in modules of the user's."""
+        return Registry([handler for handler in self.handlers if handler.source])
 
     def of(self, activity: str, kind: str = "") -> Sequence[Handler]:
         """The handlers of an activity, for a kind."""

@@ -39,6 +39,8 @@ class Persistence:
         self._kinds = {kind.name: kind for kind in KINDS if kind.journaled}
         self._kept: dict[Key, bytes] = {}
         self._behind: dict[Key, Record] = {}
+        # What the journal is being given now: what it will have, unless it refuses.
+        self._under_way: dict[Key, Record] = {}
         self._ahead: set[Key] = set()
         self._wake = asyncio.Event()
         self.trouble = ""
@@ -84,7 +86,8 @@ class Persistence:
     def keep(self, record: Record) -> None:
         """Has a record kept soon; a later one of the same object takes its place."""
         key = (record.kind, record.name)
-        if self._kept.get(key) == record.data:
+        under_way = self._under_way.get(key)
+        if (under_way.data if under_way is not None else self._kept.get(key)) == record.data:
             self._behind.pop(key, None)
             return
         self._behind[key] = record
@@ -116,17 +119,23 @@ class Persistence:
         Raises:
             JournalError: it could not be kept, and still is to be.
         """
-        records = [record for key, record in self._behind.items() if key not in self._ahead]
-        for record in records:
-            del self._behind[record.kind, record.name]
+        records = [
+            record for key, record in self._behind.items() if key not in self._ahead and key not in self._under_way
+        ]
         if not records:
             return
+        for record in records:
+            key = (record.kind, record.name)
+            self._under_way[key] = self._behind.pop(key)
         try:
             await self._journal.commit(records)
         except BaseException:
             for record in records:
                 self._behind.setdefault((record.kind, record.name), record)
             raise
+        finally:
+            for record in records:
+                del self._under_way[record.kind, record.name]
         self._note(records)
 
     async def backup(self, target: Path) -> None:
@@ -163,10 +172,8 @@ class Persistence:
         obj = self._store.find(kind, name)
         if obj is not None:
             self.keep(record_of(kind, obj))
-        elif (kind.name, name) in self._kept:
-            self.keep(Record(kind.name, name, uid, None))
         else:
-            self._behind.pop((kind.name, name), None)
+            self.keep(Record(kind.name, name, uid, None))
 
 
 def record_of(kind: Kind[Any], obj: Any) -> Record:

@@ -17,6 +17,7 @@ import urllib.request
 from datetime import datetime, timedelta
 from http.client import HTTPException
 from typing import Any
+from urllib.error import HTTPError
 
 from controller import Result, TemporaryError, on
 
@@ -50,4 +51,6 @@ def post(**message: Any) -> None:
     try:
         urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise TemporaryError(f"the webhook failed: {error}", delay=RETRY) from error

@@ -152,7 +152,7 @@ async def test_what_is_kept_of_an_object_goes_with_it(registry: Registry) -> Non
     async with running(registry) as world:
         world.create()
         await world.clock.advance(1)
-        assert set(world.kept) == {("Memory/Service", "web")}
+        assert set(world.kept) == {("Memory/service", "web")}
         world.delete()
         await world.clock.advance(1)
         assert not world.kept

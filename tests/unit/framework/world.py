@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from controller.errors import Invalid
-from controller.framework import FINALIZER, Operator, Registry
+from controller.framework import FINALIZER, USERS_FINALIZER, Operator, Registry
 from controller.metrics import Metrics
 from controller.store import CONTAINER, EVENT, SERVICE, Listing, Record, Recorder, Store
 from proto.dockrunner import v1 as pb
@@ -132,8 +132,8 @@ class World:
         return self.store.find(SERVICE, name) is not None
 
     def is_held(self, name: str = "web") -> bool:
-        """Whether the finalizer of the framework is on the service."""
-        return FINALIZER in self.service(name).metadata.finalizers
+        """Whether a finalizer of the framework is on the service."""
+        return bool({FINALIZER, USERS_FINALIZER} & set(self.service(name).metadata.finalizers))
 
     def said(self, reason: str = "HandlerFailed") -> list[str]:
         """What the events of that reason say, in the order in which they were first said."""
