@@ -2,6 +2,7 @@
 # ruff: noqa: ARG002 - the arguments of the methods are click's
 
 import importlib
+import signal
 from typing import Any
 
 import click
@@ -58,6 +59,8 @@ def program(ctx: click.Context, /, **given: Any) -> None:
     if ctx.invoked_subcommand is not None:
         _refuse_options_before_a_verb(ctx)
         return
+    # Whoever asks for a reload before there is anything to be reloaded must not end the program.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     chosen = settings.from_options(given)
     app = importlib.import_module("controller.app")  # all of the program: only when it runs
     ctx.exit(app.run(chosen))

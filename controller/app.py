@@ -5,10 +5,15 @@ Order: lock, journal, engine list (what runs becomes container objects again), A
 
 import asyncio
 import logging
+import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from queue import SimpleQueue
+from typing import Any, NoReturn
 
 from controller import logs
 from controller.clock import Clock, SystemClock
@@ -18,6 +23,7 @@ from controller.control_plane.servicer import ControlPlane
 from controller.convergence import report_convergence
 from controller.errors import HandlersBroken, StartError
 from controller.framework import load, on
+from controller.framework.threads import LoopThreads
 from controller.lock import InstanceLock
 from controller.metrics import Metrics
 from controller.probes import Probes
@@ -36,12 +42,24 @@ from proto.dockrunner import v1 as pb
 # Within these, in seconds, the program has stopped; ten in all are promised.
 API_GRACE = 1.0
 HANDLER_GRACE = 6.0
+# Seconds that a part may take for its end once nothing uses it any more.
+PART_GRACE = 2.0
+# Seconds after the begin of the stop: from then on no part is waited for any longer, and the process ends.
+NO_MORE_WAITING = 8.0
+LAST_MOMENT = 9.0
+# Seconds that a part gets all the same when the others have used up the time.
+_LEAST = 0.1
+# Seconds for the last line of the log: whoever reads it may have ceased to.
+_LAST_WORDS = 0.3
 
 logger = logging.getLogger("dock_runner.app")
 
 
 def run(settings: Settings) -> int:
-    """Runs the program until it is told to stop, and returns its exit status.
+    """Runs the program until it is told to stop, and returns its exit status; the caller ends the process then.
+
+    When something does not end with it, such as a handler that ignores that it is cancelled, it ends the process
+    itself, with that status. So does it when the process is still there LAST_MOMENT seconds after the stop began.
 
     Raises:
         StartError: it cannot start.
@@ -54,10 +72,29 @@ def run(settings: Settings) -> int:
         watchdog = LoopWatchdog()
         with asyncio.Runner(loop_factory=watchdog.new_loop) as runner:
             watchdog.start()
+            deadline = Deadline()
+            deadline.watch()
+            runner.get_loop().set_default_executor(LoopThreads())
             try:
-                return runner.run(App(settings, SystemClock(), metrics, journal, broken).run())
+                return runner.run(App(settings, SystemClock(), metrics, journal, broken, deadline).run())
             finally:
+                if left := runner.run(_end_tasks(deadline)):  # the runner would wait for them for ever
+                    deadline.end_process(left)
                 watchdog.stop()
+                deadline.doing = ""
+
+
+async def _end_tasks(deadline: "Deadline") -> Sequence[str]:
+    """Cancels what still runs in the loop; the names of what goes on all the same."""
+    until = time.monotonic() + min(PART_GRACE, deadline.left)
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        left = until - time.monotonic()
+        if left <= 0:
+            return sorted(task.get_name() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=left)
+    return ()
 
 
 def _journal(settings: Settings, metrics: Metrics) -> Journal:
@@ -79,18 +116,82 @@ def _load_handlers(names: Sequence[str]) -> Sequence[HandlersBroken]:
     return broken
 
 
+class Deadline:
+    """The process is gone by a certain moment after its stop began, wherever in it something hangs.
+
+    Only :meth:`watch` makes it so; until then it just tells how much time is left. It knows nothing but the machine's
+    own time, and needs nothing of the event loop: that may be what hangs.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        """The exit status that the process ends with."""
+        self.error: BaseException | None = None
+        """Why it ends, if it is for an error: nobody else could say it any more."""
+        self.doing = "the start"
+        """What would be to blame now."""
+        self._since: float | None = None
+        # Of all queues this one alone may be put into from a signal handler, whatever that has interrupted.
+        self._begun: SimpleQueue[float] = SimpleQueue()
+
+    @property
+    def left(self) -> float:
+        """Seconds for which something may be waited for; never quite none."""
+        since = time.monotonic() if self._since is None else self._since
+        return max(_LEAST, since + NO_MORE_WAITING - time.monotonic())
+
+    def begin(self, *_: object) -> None:
+        """The stop begins, unless it has begun already. Can be a signal handler."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._begun.put(self._since)
+
+    def watch(self) -> None:
+        """From now on the process ends when its time is up."""
+        threading.Thread(target=self._watch, name="deadline", daemon=True).start()
+
+    def end_process(self, left: Sequence[str]) -> NoReturn:
+        """Ends the process at once, and says for what it does not wait any longer."""
+        # In a thread, as any log handler may hang, or be held by a thread that does.
+        words = threading.Thread(target=self._say, args=(", ".join(left),), name="last words", daemon=True)
+        words.start()
+        words.join(_LAST_WORDS)
+        os._exit(self.status)
+
+    def _watch(self) -> None:
+        since = self._begun.get()
+        time.sleep(max(0.0, since + LAST_MOMENT - time.monotonic()))
+        main, own = threading.main_thread(), threading.current_thread()
+        threads = [thread for thread in threading.enumerate() if not thread.daemon and thread not in (main, own)]
+        self.end_process([self.doing] if self.doing else [f"thread {thread.name}" for thread in threads])
+
+    def _say(self, left: str) -> None:
+        if self.error is not None:
+            logger.error("%s: %s", type(self.error).__name__, self.error)
+        logger.error("the program ends without waiting any longer for what does not end: %s", left or "the process")
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        logging.shutdown()
+
+
 class App:
-    """The whole program, in one process and one event loop."""
+    """The whole program, in one process and one event loop.
+
+    ``deadline`` is told of the stop; every part is waited for as long as it allows.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock, metrics: Metrics, journal: Journal, broken: Sequence[HandlersBroken]
-    ) -> None:
+        self, settings: Settings, clock: Clock, metrics: Metrics, journal: Journal, broken: Sequence[HandlersBroken],
+        deadline: Deadline | None = None,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._clock = clock
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._operating = False
         self._broken = broken
+        self._deadline = deadline or Deadline()
         self.metrics = metrics
         self.engine = self._engine()
         self.program = Program(
@@ -103,32 +204,45 @@ class App:
     async def run(self) -> int:
         """Starts everything, serves until stopped, stops everything."""
         self._listen_to_signals()
-        settings = self._settings
+        deadline = self._deadline
         async with AsyncExitStack() as stack:
-            probes = Probes(settings.metrics.host_port, self.metrics, self._checks(), self.operator.probe)
-            await stack.enter_async_context(_started(probes))
-            stack.push_async_callback(self.engine.close)
-            persistence = self.program.persistence
-            await self.program.restore()
-            self.program.say_broken(self._broken)
-            stack.push_async_callback(persistence.close)
-            await stack.enter_async_context(self._in_background("journal", persistence.run()))
-            await stack.enter_async_context(self._in_background("informer", self.informer.run()))
-            servicer = ControlPlane(
-                self.program.store, self.program.recorder, self.program.admission, persistence, self.metrics,
-                self._clock,
-            )  # fmt: skip
-            stack.push_async_callback(servicer.settled)
-            server = Server([address.endpoint for address in settings.listen], servicer, self.metrics, self._clock)
-            await server.start()
-            stack.push_async_callback(server.stop, API_GRACE)
-            if settings.config is not None:
-                await self._start_agent(stack)
-            await stack.enter_async_context(self._in_background("controllers", self._operate()))
-            stack.push_async_callback(self._stop_operating)
-            await server.set_serving(True)
-            self._say_hello()
-            return await self._until_stopped()
+            try:
+                await self._start(stack)
+                deadline.doing = "the event loop"
+                deadline.status = await self._until_stopped()
+            except BaseException as error:
+                deadline.status, deadline.error = 1, error
+                raise
+            finally:
+                deadline.begin()
+        return deadline.status
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Starts everything; ``stack`` stops it."""
+        settings = self._settings
+        probes = Probes(settings.metrics.host_port, self.metrics, self._checks(), self.operator.probe)
+        await probes.start()
+        stack.push_async_callback(self._end, "metrics and probes", probes.stop, PART_GRACE)
+        stack.push_async_callback(self._end, "the engine", self.engine.close, PART_GRACE)
+        persistence = self.program.persistence
+        await self.program.restore()
+        self.program.say_broken(self._broken)
+        stack.push_async_callback(self._end, "the journal", persistence.close)
+        await stack.enter_async_context(self._in_background("journal", persistence.run()))
+        await stack.enter_async_context(self._in_background("informer", self.informer.run()))
+        servicer = ControlPlane(
+            self.program.store, self.program.recorder, self.program.admission, persistence, self.metrics, self._clock
+        )
+        stack.push_async_callback(self._end, "the journal's part of what was declared", servicer.settled)
+        server = Server([address.endpoint for address in settings.listen], servicer, self.metrics, self._clock)
+        await server.start()
+        stack.push_async_callback(self._end, "the API", lambda: server.stop(API_GRACE), PART_GRACE)
+        if settings.config is not None:
+            await self._start_agent(stack)
+        await stack.enter_async_context(self._in_background("controllers", self._operate()))
+        stack.push_async_callback(self._stop_operating)
+        await server.set_serving(True)
+        self._say_hello()
 
     def stop(self) -> None:
         """Asks the program to end."""
@@ -159,8 +273,28 @@ class App:
 
     async def _stop_operating(self) -> None:
         if self._operating:
-            await self.operator.stop(HANDLER_GRACE)
-        await self.program.in_flight.close()
+            grace = min(HANDLER_GRACE, self._deadline.left)
+            # What it waits for is limited in itself; the limit from without is in case that this fails.
+            await self._end("the handlers", lambda: self.operator.stop(grace))
+        await self._end("the calls of the engine", self.program.in_flight.close, PART_GRACE)
+
+    async def _end(
+        self, part: str, stop: Callable[[], Coroutine[Any, Any, None]], most: float = NO_MORE_WAITING
+    ) -> None:
+        """Stops a part; one for which there is no time any more is left to itself."""
+        self._deadline.doing = part
+        ending = asyncio.create_task(stop(), name=part)
+        if await self._ended(ending, most):
+            await ending
+        else:
+            ending.cancel()
+
+    async def _ended(self, task: "asyncio.Task[None]", most: float) -> bool:
+        """Waits for the end of a task as long as there is time, and says when that is not enough."""
+        await asyncio.wait([task], timeout=min(most, self._deadline.left))
+        if not task.done():
+            logger.error("%s does not end; the program ends without it", task.get_name())
+        return task.done()
 
     async def _start_agent(self, stack: AsyncExitStack) -> None:
         """The ConfigAgent is a client of the API like any other."""
@@ -214,6 +348,9 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
+            # In place of asyncio's own, which does nothing: the loop hears of signals in another way. So the time
+            # begins also while a handler holds up the loop.
+            signal.signal(number, self._deadline.begin)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
@@ -232,14 +369,7 @@ class App:
             yield
         finally:
             self._background.discard(task)
+            self._deadline.doing = name
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _started(probes: Probes) -> AsyncIterator[None]:
-    await probes.start()
-    try:
-        yield
-    finally:
-        await probes.stop()
+            if await self._ended(task, PART_GRACE) and not task.cancelled():
+                task.exception()  # it is why the program ends, and said already, or of no interest any more

@@ -6,17 +6,16 @@ The same parts serve the whole program, the harness in which users test their ha
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from functools import partial
 
 # The built-in handlers declare themselves as they are imported.
 import handlers.admission
 import handlers.container
 import handlers.service  # noqa: F401
 from controller.clock import Clock
-from controller.errors import HandlersBroken
+from controller.errors import AdmissionFailed, HandlersBroken, Violation
 from controller.framework import Operator, Registry, on
 from controller.metrics import Metrics
-from controller.scheduler import Engine, Informer
+from controller.scheduler import Engine, Informer, Observed
 from controller.service_metrics import ServiceMetrics
 from controller.store import (
     EVENT,
@@ -29,6 +28,7 @@ from controller.store import (
     Persistence,
     Recorder,
     Store,
+    owner_of,
     reference,
 )
 from handlers.admission import ServiceAdmission
@@ -36,6 +36,7 @@ from handlers.in_flight import InFlight
 from handlers.instance import Instance
 from handlers.orphans import Orphans
 from handlers.policy import Policy
+from handlers.refused import Refused
 from proto.dockrunner import v1 as pb
 
 # The source of events about the file; what they say it logs itself, problem by problem.
@@ -69,13 +70,16 @@ class Program:
         GarbageCollector(self.store)
         self.orphans = Orphans(self.store, self.recorder, journal.deleted(SERVICE.name))
         ours = Instance(instance)
-        self.informer = Informer(engine, self.store, clock, metrics, ours.adopt, resync=resync)
+        self._instance = ours
+        self.informer = Informer(engine, self.store, clock, metrics, self._adopt, resync=resync)
         self.in_flight = InFlight(lambda name: self.operator.containers.queue.add(name))
         self.restored = False
         """Whether all that an earlier run knew is known again."""
+        self.refused = Refused()
         self.inject = {
             "engine": engine, "informer": self.informer, "instance": ours, "recorder": self.recorder,
             "orphans": self.orphans, "in_flight": self.in_flight, "policy": policy or Policy(),
+            "refused": self.refused,
         }  # fmt: skip
         self.operator = Operator(
             registry, self.store, self.recorder, clock, metrics, workers=workers, inject=self.inject,
@@ -87,6 +91,15 @@ class Program:
         self.informer.on_adopted(self.operator.adopted)
         self.informer.on_recovered(self.operator.containers.resync)
         self.informer.on_drift(self.operator.containers.queue.add)
+
+    def _adopt(self, observed: Observed) -> pb.Container | None:
+        """The object of what was found in the engine, with what its service has handed down to it."""
+        container = self._instance.adopt(observed)
+        service = self.store.find(SERVICE, container.spec.service) if container is not None else None
+        if container is not None and service is not None:
+            container.metadata.labels.update(SERVICE.labels(service))
+            container.metadata.owners.append(owner_of(service))
+        return container
 
     async def restore(self) -> None:
         """Has the store and the framework know again what an earlier run knew.
@@ -100,10 +113,17 @@ class Program:
         await self.operator.startup()
         self.operator.load(self.persistence.restore(self.journal.read()))
         services = self.store.list(SERVICE)
-        for number, service in enumerate(services):
-            before = Listing(partial(_first, services, number), number)
-            for violation in await self.operator.admission.violations(SERVICE, service, service, before):
+        before = Listing(list, 0)
+        for service in services:
+            try:
+                found = await self.operator.admission.violations(SERVICE, service, service, before)
+            except AdmissionFailed as error:
+                found = [Violation("", str(error))]
+            for violation in found:
                 self.recorder.record(JOURNAL, reference(service), WARNING, "NoLongerAllowed", str(violation))
+            before.add(service)
+            if found:
+                self.refused.add(service, "; ".join(map(str, found)))
         self.restored = True
         if services:
             logger.info("the journal has %d services", len(services))
@@ -113,10 +133,6 @@ class Program:
         for error in broken:
             about = pb.ObjectReference(kind="Handlers", name=error.module)
             self.recorder.record(HANDLERS, about, WARNING, "HandlersBroken", str(error))
-
-
-def _first(services: Sequence[pb.Service], count: int) -> Sequence[pb.Service]:
-    return services[:count]
 
 
 def _log_event(change: Change[pb.Event]) -> None:

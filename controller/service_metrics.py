@@ -41,7 +41,8 @@ class ServiceMetrics:
                 metrics.restarts,
             ):
                 metric.remove(name)
-            metrics.service_condition.remove_by_labels({"service": name})
+            for condition in old.status.conditions if old is not None else ():
+                self._forget(name, condition.type)
             return
         if old is not None and new.spec.replicas < old.spec.replicas:
             self._lost.pop(name, None)  # what is not wanted any more is not repaired
@@ -62,11 +63,16 @@ class ServiceMetrics:
         series = self._metrics.service_condition
         before, after = ({condition.type: condition.status for condition in side} for side in (old, new))
         for type_ in before.keys() - after.keys():
-            series.remove_by_labels({"service": name, "condition": type_})
+            self._forget(name, type_)
         for type_, status in after.items():
             if before.get(type_) != status:
                 for possible in _STATUSES:
                     series.labels(name, type_, possible).set(status == possible)
+
+    def _forget(self, name: str, condition: str) -> None:
+        """One by one, as to look for them would be to look through those of all services."""
+        for status in _STATUSES:
+            self._metrics.service_condition.remove(name, condition, status)
 
     def _container(self, change: Change[pb.Container]) -> None:
         old, new = change.old, change.new

@@ -1,5 +1,6 @@
 """What may be declared: defaults, validation and policy of services, and the plan that a declaration leads to."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -17,6 +18,8 @@ from .policy import Policy
 from .validation import conflicts, violations
 
 DEFAULT_GRACE = timedelta(seconds=10)
+# Services that are checked in one turn of the event loop.
+_BREATH = 50
 
 
 @on.mutate("Service")
@@ -32,7 +35,7 @@ async def check_fields(body: pb.Service) -> Sequence[Violation]:
 
 
 @on.validate("Service")
-async def check_host_ports(body: pb.Service, others: Sequence[pb.Service]) -> Sequence[Violation]:
+async def check_host_ports(body: pb.Service, others: Listing) -> Sequence[Violation]:
     """Host ports that another service has."""
     return list(conflicts(body, others))
 
@@ -68,10 +71,12 @@ class ServiceAdmission:
             except Invalid as error:
                 found += _indexed(index, error.violations)
                 continue
-            beside = Listing(lambda: [*others, *admitted], others.at_most + len(admitted))
-            against = await self._admission.violations(SERVICE, complete, old, beside, dry_run=dry_run)
+            against = await self._admission.violations(SERVICE, complete, old, others, dry_run=dry_run)
             found += _indexed(index, against)
             admitted.append(complete)
+            others.add(complete)
+            if index % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)  # a set of thousands is not to hold up everybody
         if found:
             raise Invalid(found)
         return admitted

@@ -1,6 +1,7 @@
 """The story of a service: plan, carry out, say how far it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from controller import Result, on
@@ -9,6 +10,7 @@ from proto.dockrunner import v1 as pb
 
 from .instance import Instance
 from .planner import Amend, Create, Delete, Operation, plan
+from .refused import Refused
 from .revision_history import keep_revision
 from .status import status_of
 
@@ -16,14 +18,18 @@ SOURCE = "service-controller"
 
 
 @on.reconcile("Service")
-async def converge(body: pb.Service, store: Store, now: Any, instance: Instance, recorder: Recorder) -> Result | None:
+async def converge(
+    body: pb.Service, store: Store, now: Any, instance: Instance, recorder: Recorder, refused: Refused
+) -> Result | None:
     """Makes and marks container objects until they are what the service wants."""
     if body.metadata.HasField("delete_time"):
         return None
     containers = store.list(CONTAINER, index="service", value=body.metadata.name)
     planned = plan(body, containers, now)
+    if why := refused.why(body):  # what runs goes on, and is not replaced either
+        planned = replace(planned, operations=(), look_again=None)
     keep_revision(body, store)
-    write_status(store, body, status_of(body, containers, planned, now))
+    write_status(store, body, status_of(body, containers, planned, now, refused=why))
     take_under(body, containers, store)
     for operation in planned.operations:
         carry_out(operation, body, store, instance)

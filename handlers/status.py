@@ -12,8 +12,13 @@ READY, PROGRESSING, DEGRADED = "Ready", "Progressing", "Degraded"
 State = pb.ContainerStatus
 
 
-def status_of(service: pb.Service, containers: Sequence[pb.Container], plan: Plan, now: datetime) -> pb.ServiceStatus:
-    """The status to be written, given what is there before the plan is carried out."""
+def status_of(
+    service: pb.Service, containers: Sequence[pb.Container], plan: Plan, now: datetime, *, refused: str = ""
+) -> pb.ServiceStatus:
+    """The status to be written, given what is there before the plan is carried out.
+
+    ``refused``: why nothing may be made of the service any more; empty when it may.
+    """
     staying = [container for container in containers if not container.metadata.HasField("delete_time")]
     living = [container for container in staying if container.status.state != State.EXITED]
     ready = [container for container in living if container.status.ready]
@@ -33,7 +38,7 @@ def status_of(service: pb.Service, containers: Sequence[pb.Container], plan: Pla
     conditions = [
         _ready(service, ready, done, staying),
         _progressing(service, settled, ready_updated + len(done), plan),
-        _degraded(service, staying, done),
+        _degraded(service, staying, done, refused),
     ]
     for condition in conditions:
         _stamp(condition, service, now)
@@ -76,7 +81,12 @@ def _progressing(service: pb.Service, settled: bool, serving: int, plan: Plan) -
     return pb.Condition(type=PROGRESSING, status="True", reason="Reconciling", message=f"{serving} of {wanted} ready")
 
 
-def _degraded(service: pb.Service, staying: Sequence[pb.Container], done: Sequence[pb.Container]) -> pb.Condition:
+def _degraded(
+    service: pb.Service, staying: Sequence[pb.Container], done: Sequence[pb.Container], refused: str
+) -> pb.Condition:
+    if refused:
+        message = f"no longer allowed, so nothing of it is made or changed: {refused}"
+        return pb.Condition(type=DEGRADED, status="True", reason="NoLongerAllowed", message=message)
     failed = [container for container in done if container.status.exit_code != 0]
     trouble = _trouble(staying, service.spec)
     if failed:

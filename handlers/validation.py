@@ -3,10 +3,13 @@
 import ipaddress
 import re
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from controller.errors import Violation
+from controller.store import Listing
 from proto.dockrunner import v1 as pb
 
 from .naming import DEFAULT_NETWORK
@@ -45,18 +48,41 @@ def violations(service: pb.Service) -> list[Violation]:
     return [violation for check in _CHECKS for violation in check(service)]
 
 
-def conflicts(service: pb.Service, others: Sequence[pb.Service]) -> Iterator[Violation]:
+class _Claims:
+    """Host ports by their number and protocol, with who claims them: looked up, as thousands may be compared."""
+
+    def __init__(self) -> None:
+        self.taken = 0  # of the services that are listed, so many are in here
+        self._claims: dict[tuple[str, int], list[tuple[HostPorts, str]]] = {}
+
+    def add(self, service: pb.Service, claims: Iterable[HostPorts]) -> None:
+        for claim in claims:
+            for number in range(claim.first, claim.last + 1):
+                self._claims.setdefault((claim.protocol, number), []).append((claim, service.metadata.name))
+
+    def against(self, claim: HostPorts) -> tuple[HostPorts, str] | None:
+        """A claim that collides, and whose it is."""
+        numbers = range(claim.first, claim.last + 1)
+        found = (known for number in numbers for known in self._claims.get((claim.protocol, number), ()))
+        return next(((other, owner) for other, owner in found if claim.collides(other)), None)
+
+
+def conflicts(service: pb.Service, others: Listing) -> Iterator[Violation]:
     """Host ports that a service claims and one of ``others``, or itself, has already."""
     wanted = [(number, claim) for number, port in enumerate(service.spec.ports) if (claim := _claim(port))]
     if not wanted:
         return
-    claims = [(claim, other.metadata.name) for other in others for port in other.spec.ports if (claim := _claim(port))]
+    claims: _Claims = others.memo.setdefault("host ports", _Claims())
+    for other in others[claims.taken :]:
+        claims.add(other, filter(None, map(_claim, other.spec.ports)))
+        claims.taken += 1
+    own = _Claims()
     for number, claim in wanted:
-        taken = next(((other, owner) for other, owner in claims if claim.collides(other)), None)
+        taken = claims.against(claim) or own.against(claim)
         if taken is not None:
             text = f"host port {claim} is claimed by service {taken[1]} ({taken[0]}) already; choose another"
             yield Violation(f"spec.ports[{number}].published", text)
-        claims.append((claim, service.metadata.name))
+        own.add(service, [claim])
 
 
 def _claim(port: pb.Port) -> HostPorts | None:
@@ -122,6 +148,8 @@ def _lifecycle(service: pb.Service) -> Iterator[Violation]:
     grace = spec.stop_grace_period
     if grace.nanos or not 0 <= grace.seconds <= MAX_GRACE.total_seconds():
         yield Violation("spec.stop_grace_period", "must be whole seconds from 0s to 1h")
+    if spec.HasField("restarted_at") and not _is_moment(spec.restarted_at):
+        yield Violation("spec.restarted_at", "is no date and time between the years 1 and 9999")
     if spec.pull_policy not in PULL_POLICIES:
         yield Violation("spec.pull_policy", f"{spec.pull_policy!r} is not one of {', '.join(PULL_POLICIES)}")
 
@@ -194,6 +222,14 @@ def _texts(field: str, entries: Mapping[str, str], *, multiline: bool = False) -
             )
         if len(value) > MAX_TEXT or "\0" in value or (not multiline and _CONTROL.search(value)):
             yield Violation(f"{field}.{key[:MAX_KEY]}", f"is longer than {MAX_TEXT} or has control characters")
+
+
+def _is_moment(timestamp: Timestamp) -> bool:
+    try:
+        timestamp.ToDatetime()
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _absolute(path: str) -> bool:

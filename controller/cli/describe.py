@@ -20,6 +20,11 @@ from .waiting import why
 
 _EVENTS = 20  # the last so many
 _INDENT = "  "
+# What stands behind the finalizers of the framework.
+_FINALIZERS = {
+    "dock-runner.handlers": "its containers",
+    "dock-runner.user-handlers": "handlers of yours (delete it with --force to pass over them)",
+}
 
 
 @click.command(help=VERBS["describe"][1])
@@ -77,7 +82,7 @@ def _head(service: pb.Service) -> None:
         ("Labels:", ", ".join(f"{key}={value}" for key, value in sorted(metadata.labels.items())) or rows.NONE),
     ]
     if metadata.HasField("delete_time"):
-        waits_for = ", ".join(metadata.finalizers) or "nothing"
+        waits_for = ", ".join(_FINALIZERS.get(name, name) for name in metadata.finalizers) or "nothing"
         lines.insert(2, ("Deleting:", f"since {age(metadata.delete_time)}, waits for {waits_for}"))
     if service.status.HasField("rollout"):
         rollout = status.rollout

@@ -20,8 +20,8 @@ _PIECE = 256 * 1024  # bytes
     help=f"""{VERBS["restore"][1]}
 
 All or nothing: services that FILE has are made or changed, others are deleted with their containers. What the
-server's own file declares stays as it is. A server that cannot start, as its journal is damaged, takes FILE in its
-place."""
+server's own file declares stays as it is. A server that cannot start, as its journal is damaged, says how FILE takes
+its place."""
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, change nothing.")

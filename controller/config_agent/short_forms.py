@@ -127,10 +127,10 @@ def timestamps(value: Any, _limit: int) -> Sequence[Timestamp]:
     """A date and time of TOML's own, or the same as a text; without an offset it is UTC."""
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except ValueError:
-        raise NotThatForm(f"{show(value)} is no date and time such as 2026-01-31T03:00:00Z") from None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment.astimezone(UTC) if moment.tzinfo else moment)
+        timestamp = Timestamp()
+        timestamp.FromDatetime(moment.astimezone(UTC) if moment.tzinfo else moment)
+    except (ValueError, OverflowError):
+        raise NotThatForm(f"{show(str(value))} is no date and time such as 2026-01-31T03:00:00Z") from None
     return [timestamp]
 
 

@@ -53,6 +53,9 @@ class Backups:
                         raise Invalid([Violation("data", f"is larger than {LARGEST >> 20} MiB; that is no backup")])
                     await asyncio.to_thread(file.write, request.data)
             services = await asyncio.to_thread(_declared, path)
+        if not services:
+            text = "it declares nothing: to restore it would delete everything; delete that yourself if it is meant"
+            raise Invalid([Violation("data", text)])
         return await self._declarations.restore(services, dry_run=dry_run)
 
 

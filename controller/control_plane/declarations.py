@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from controller.clock import Clock
-from controller.errors import Invalid, ManagedElsewhere, Violation
+from controller.errors import Conflict, Invalid, ManagedElsewhere, NotFound, Violation
 from controller.store import NORMAL, SERVICE, Listing, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
 
@@ -133,9 +133,8 @@ class Declarations:
             if not 0 <= request.replicas <= MAX_REPLICAS:
                 raise Invalid([Violation("replicas", f"{request.replicas} is not within 0 to {MAX_REPLICAS}")])
             with as_violations_of_replicas():
-                await self._admission.admit([new], [old], self._others([name]))
-            new.metadata.generation += new.spec != old.spec
-            commit = self._begin([Write(old, new)])
+                (new,) = await self._admit_alone(new, old)
+            commit = self._begin([Write(old, new, only="replicas")])
         (scaled,) = await commit
         if old.spec.replicas != scaled.spec.replicas:
             self._say(scaled, "Scaled", f"replicas {old.spec.replicas} → {scaled.spec.replicas}")
@@ -153,8 +152,8 @@ class Declarations:
             check_not_deleted(old)
             new = _copy(old)
             new.spec.restarted_at.FromDatetime(self._clock.now())
-            new.metadata.generation += 1
-            commit = self._begin([Write(old, new)])
+            (new,) = await self._admit_alone(new, old)
+            commit = self._begin([Write(old, new, only="restarted_at")])
         (service,) = await commit
         self._say(service, "Restarting", "a restart was asked for")
         return service
@@ -178,7 +177,10 @@ class Declarations:
             left_out = [*names, *(old.metadata.name for old in going)]
             with fields_in_request(lambda index: f"services[{wanted[int(index)].metadata.name}]"):
                 admitted = await self._admission.admit(
-                    [candidate(it, None) for it in wanted], olds, self._others(left_out), dry_run=dry_run
+                    [candidate(it, old) for it, old in zip(wanted, olds, strict=True)],
+                    olds,
+                    self._others(left_out),
+                    dry_run=dry_run,
                 )
             writes = [
                 Write.of(old, new, it.metadata.manager, sets_replicas=it.metadata.replicas_manager != "")
@@ -215,6 +217,8 @@ class Declarations:
             violations.extend(error.violations)
         if violations:
             raise Invalid(violations)
+        # Handlers may have been asked, which takes its time: what counts is what is there now.
+        olds = [self._store.find(SERVICE, name) for name in names]
         for service, old in zip(requested, olds, strict=True):
             check_version(service.metadata.name, old, service.metadata.uid, service.metadata.resource_version)
             if old is not None:
@@ -224,6 +228,13 @@ class Declarations:
             Write.of(old, wanted, manager, sets_replicas=service.spec.HasField("replicas"))
             for service, old, wanted in zip(requested, olds, admitted, strict=True)
         ]
+
+    async def _admit_alone(self, new: pb.Service, old: pb.Service) -> Sequence[pb.Service]:
+        """One service with one field changed, completed and checked; with what only the server writes."""
+        (admitted,) = await self._admission.admit([new], [old], self._others([new.metadata.name]))
+        new.spec.CopyFrom(admitted.spec)
+        new.metadata.generation += new.spec != old.spec
+        return [new]
 
     def _others(self, names: Collection[str]) -> Listing:
         """The services that stay beside those, and those on their way: which of the two will be is not known yet."""
@@ -255,7 +266,8 @@ class Declarations:
         def publish() -> list[pb.Service]:
             stored = [self._carry_out(write, draft) for write, draft in zip(writes, drafts, strict=True)]
             for old in going:
-                self._say(self._store.delete(SERVICE, old.metadata.name, uid=old.metadata.uid), "Deleting", cause)
+                with suppress(NotFound, Conflict):  # gone meanwhile, as is wanted
+                    self._say(self._store.delete(SERVICE, old.metadata.name, uid=old.metadata.uid), "Deleting", cause)
             return stored
 
         return self._commits.begin([*changed, *map(self._marked, going)], publish)

@@ -47,11 +47,14 @@ def check_not_deleted(old: pb.Service) -> None:
 
 
 def duplicates(names: Sequence[str]) -> list[Violation]:
-    return [
-        Violation(f"[{index}].metadata.name", f"{name!r} is declared more than once")
-        for index, name in enumerate(names)
-        if name and name in names[:index]
-    ]
+    """A violation for each name that stands before already; fields begin with the index."""
+    seen: set[str] = set()
+    found = []
+    for index, name in enumerate(names):
+        if name and name in seen:
+            found.append(Violation(f"[{index}].metadata.name", f"{name!r} is declared more than once"))
+        seen.add(name)
+    return found
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from proto.dockrunner import v1 as pb
 
 API = "api"
@@ -17,13 +19,15 @@ class Write:
 
     old: pb.Service | None
     new: pb.Service
+    only: str = ""
+    """The field of the spec that alone is changed, with the managers; empty: all that is declared."""
 
     @classmethod
     def of(cls, old: pb.Service | None, admitted: pb.Service, manager: str, *, sets_replicas: bool) -> "Write":
         """The admitted declaration, with what the server alone writes taken over from what is there.
 
-        Labels and annotations replace the old ones. ``replicas_manager`` is the manager when it set the number, and
-        nobody when it no longer does: the number stays, and is free to be scaled.
+        Labels and annotations replace those that were declared before. ``replicas_manager`` is the manager when it set
+        the number, and nobody when it no longer does: the number stays, and is free to be scaled.
         """
         new = pb.Service()
         if old is not None:
@@ -31,10 +35,7 @@ class Write:
         new.metadata.name = admitted.metadata.name
         new.metadata.manager = manager
         new.metadata.replicas_manager = manager if sets_replicas else ""
-        for field in ("labels", "annotations"):
-            new.metadata.ClearField(field)
-        new.metadata.labels.update(admitted.metadata.labels)
-        new.metadata.annotations.update(admitted.metadata.annotations)
+        _declare(new.metadata, admitted.metadata)
         new.spec.CopyFrom(admitted.spec)
         if old is None or new.spec != old.spec:
             new.metadata.generation += 1
@@ -42,12 +43,16 @@ class Write:
 
     def onto(self, current: pb.Service) -> None:
         """Writes what is declared over the service as it is by now; what the program itself writes stays."""
-        for field in ("labels", "annotations"):
-            current.metadata.ClearField(field)
-        current.metadata.labels.update(self.new.metadata.labels)
-        current.metadata.annotations.update(self.new.metadata.annotations)
         current.metadata.manager = self.new.metadata.manager
         current.metadata.replicas_manager = self.new.metadata.replicas_manager
+        if self.only:
+            FieldMask(paths=[self.only]).MergeMessage(self.new.spec, current.spec, replace_message_field=True)
+            return
+        declared = pb.Metadata(
+            labels={key: self.new.metadata.labels[key] for key in self.new.metadata.declared_labels},
+            annotations={key: self.new.metadata.annotations[key] for key in self.new.metadata.declared_annotations},
+        )
+        _declare(current.metadata, declared)
         current.spec.CopyFrom(self.new.spec)
 
     @property
@@ -55,6 +60,26 @@ class Write:
         if self.old is None:
             return pb.CREATED
         return pb.UNCHANGED if self.new == self.old else pb.CONFIGURED
+
+
+def _declare(metadata: pb.Metadata, declared: pb.Metadata) -> None:
+    """Replaces the labels and annotations that were declared before; those that handlers have added stay."""
+    for present, before, wanted in (
+        (metadata.labels, metadata.declared_labels, declared.labels),
+        (metadata.annotations, metadata.declared_annotations, declared.annotations),
+    ):
+        for key in before:
+            present.pop(key, None)
+        present.update(wanted)
+        before[:] = sorted(wanted)
+
+
+def _is_later(one: pb.ServiceSpec, other: pb.ServiceSpec) -> bool:
+    """Whether a restart was asked for in one and none since in the other: to go back to it would be one more."""
+    if not one.HasField("restarted_at"):
+        return False
+    moments = [(spec.restarted_at.seconds, spec.restarted_at.nanos) for spec in (one, other)]
+    return not other.HasField("restarted_at") or moments[0] > moments[1]
 
 
 def candidate(requested: pb.Service, old: pb.Service | None) -> pb.Service:
@@ -65,6 +90,6 @@ def candidate(requested: pb.Service, old: pb.Service | None) -> pb.Service:
     service.metadata.annotations.update(requested.metadata.annotations)
     if old is not None and not requested.spec.HasField("replicas") and old.spec.HasField("replicas"):
         service.spec.replicas = old.spec.replicas
-    if old is not None and not requested.spec.HasField("restarted_at") and old.spec.HasField("restarted_at"):
+    if old is not None and _is_later(old.spec, requested.spec):
         service.spec.restarted_at.CopyFrom(old.spec.restarted_at)
     return service

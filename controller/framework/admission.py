@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from controller.errors import AdmissionFailed, Invalid, PermanentError, TemporaryError, Violation
+from controller.errors import AdmissionFailed, HandlerTimeout, Invalid, PermanentError, TemporaryError, Violation
 from controller.store import Kind, Listing
 
 from .cause import Cause, Reason, differences, essence, narrowed
@@ -79,11 +79,16 @@ class Admission:
             field = ".".join(handler.filter.path)
             return [Violation(field, str(error) or f"refused by handler {handler}")]
         except TemporaryError as error:
-            raise AdmissionFailed(f"handler {handler} cannot say yet whether it is allowed: {error}") from error
+            where = f"{kind.name.lower()} {obj.metadata.name!r}"
+            raise AdmissionFailed(
+                f"{where}: handler {handler} cannot say yet whether it is allowed: {error}"
+            ) from error
         except Exception as error:
             trace = (type(error), error, own_traceback(error, handler.function))
             logger.error("%s: handler %s failed", obj.metadata.name, handler, exc_info=trace)
-            raise AdmissionFailed(f"handler {handler} failed, so it cannot be allowed; the log says more") from error
+            where = f"{kind.name.lower()} {obj.metadata.name!r}"
+            why = f": {error}" if isinstance(error, HandlerTimeout) else "; the log says more"
+            raise AdmissionFailed(f"{where}: handler {handler} failed, so it cannot be allowed{why}") from error
         return list(_violations(handler, result))
 
     def _arguments(
@@ -103,6 +108,9 @@ class Admission:
 
 def _violations(handler: Handler, result: Result) -> Iterator[Violation]:
     """What a handler returned: nothing, or violations."""
+    if result.value is False:
+        yield Violation("", f"refused by handler {handler}")
+        return
     for item in result.value or ():
         if not isinstance(item, Violation):
             raise AdmissionFailed(f"handler {handler} answered {type(item).__name__} where a Violation was expected")

@@ -23,6 +23,9 @@ JITTER = 0.1
 # A handler that has given up is tried anew after so many seconds: what it failed for may be mended, and nobody says so.
 SECOND_THOUGHTS = 3600.0
 
+# Characters of what a handler failed with that are kept; events have the same limit.
+MESSAGE_LIMIT = 1024
+
 logger = logging.getLogger("dock_runner.framework")
 
 
@@ -72,7 +75,7 @@ class Attempts:
             return self._failed(handler, obj, error)
         except TemporaryError as error:
             logger.info("%s %s: %s: %s", self.kind.name.lower(), obj.metadata.name, handler, error)
-            outcome = Outcome(delay=error.delay, expected=error.delay is not None, message=str(error))
+            outcome = Outcome(delay=error.delay, expected=error.delay is not None, message=str(error)[:MESSAGE_LIMIT])
         except Exception as error:  # noqa: BLE001  # somebody else's code: none of its errors ends a worker
             outcome = self._failed(handler, obj, error)
         try:
@@ -85,7 +88,7 @@ class Attempts:
 
     def _failed(self, handler: Handler, obj: Any, error: Exception) -> Outcome:
         planned = isinstance(error, DockRunnerError)
-        message = str(error) if planned else f"{type(error).__name__}: {error}"
+        message = (str(error) if planned else f"{type(error).__name__}: {error}")[:MESSAGE_LIMIT]
         if not planned:
             where = f"{self.kind.name.lower()} {obj.metadata.name}"
             trace = (type(error), error, own_traceback(error, handler.function))

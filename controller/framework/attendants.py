@@ -58,8 +58,10 @@ class Stopped:
         if seconds is None:
             return await self._flag.wait()
         flagged = asyncio.create_task(self._flag.wait())
-        await wait_for(flagged, self._clock.sleep(seconds))
-        flagged.cancel()
+        try:
+            await wait_for(flagged, self._clock.sleep(seconds))
+        finally:
+            flagged.cancel()
         return self.is_set()
 
     __bool__ = is_set
@@ -94,7 +96,8 @@ class Attendants:
         self._ended = ended
         registry = attempts.context.registry
         self._handlers = [*registry.of("timer", self._kind.name), *registry.of("daemon", self._kind.name)]
-        self._running: dict[tuple[str, str], _Attendant] = {}
+        # By the object's uid, then by the handler's key: a look at one object is not to cost more with many others.
+        self._running: dict[str, dict[str, _Attendant]] = {}
         self._touched: dict[str, float] = {}
         self._stopping = False
 
@@ -108,18 +111,20 @@ class Attendants:
     async def stop(self) -> None:
         """Ends all of them: each is told, and cancelled when it has had its time."""
         self._stopping = True
-        endings = [self._end(key) for key in list(self._running)]
+        endings = [self._end((uid, key)) for uid, ours in self._running.items() for key in ours]
         try:
             await asyncio.gather(*endings, return_exceptions=True)
         finally:
-            for attendant in self._running.values():
-                attendant.task.cancel()
+            for ours in self._running.values():
+                for attendant in ours.values():
+                    attendant.task.cancel()
 
     def halt(self, obj: Any) -> bool:
         """Asks what runs for an object to end; whether nothing does any more."""
-        for key in [key for key in self._running if key[0] == obj.metadata.uid]:
-            self._end(key)
-        return not any(key[0] == obj.metadata.uid for key in self._running)
+        uid = obj.metadata.uid
+        for key in self._running.get(uid, ()):
+            self._end((uid, key))
+        return uid not in self._running
 
     def _changed(self, change: Change[Any]) -> None:
         old, new = change.old, change.new
@@ -138,7 +143,7 @@ class Attendants:
             return
         for handler in self._handlers:
             key = (obj.metadata.uid, handler.key)
-            running = self._running.get(key)
+            running = self._find(key)
             if not handler.filter.matches_object(obj) or obj.metadata.HasField("delete_time"):
                 if running is not None:
                     self._end(key)
@@ -150,12 +155,16 @@ class Attendants:
         title = f"{handler.activity} {handler} of {metadata.name}"
         task = asyncio.create_task(self._run(handler, metadata.name, metadata.uid, stopped), name=title)
         key = (metadata.uid, handler.key)
-        self._running[key] = _Attendant(handler, metadata.name, metadata.generation, stopped, task)
+        attendant = _Attendant(handler, metadata.name, metadata.generation, stopped, task)
+        self._running.setdefault(metadata.uid, {})[handler.key] = attendant
         task.add_done_callback(lambda _: self._ended_by_itself(key))
+
+    def _find(self, key: tuple[str, str]) -> _Attendant | None:
+        return self._running.get(key[0], {}).get(key[1])
 
     def _ended_by_itself(self, key: tuple[str, str]) -> None:
         """Begins one again whose object changed while its last call was under way."""
-        attendant = self._running.get(key)
+        attendant = self._find(key)
         if attendant is None or attendant.ending is not None:
             return
         obj = self._context.store.find(self._kind, attendant.name)
@@ -163,7 +172,7 @@ class Attendants:
             self._attend(obj)
 
     def _end(self, key: tuple[str, str]) -> "asyncio.Task[None]":
-        attendant = self._running[key]
+        attendant = self._running[key[0]][key[1]]
         if attendant.ending is None:
             attendant.stopped.set()
             title = f"end of {attendant.task.get_name()}"
@@ -182,8 +191,10 @@ class Attendants:
             told = "told" if in_thread else "cancelled"
             logger.warning("%s does not end though it was %s; it is left to itself", attendant.task.get_name(), told)
             attendant.task.cancel()
-        if self._running.get(key) is attendant:
-            del self._running[key]
+        if self._find(key) is attendant:
+            del self._running[key[0]][key[1]]
+            if not self._running[key[0]]:
+                del self._running[key[0]]
         obj = self._context.store.find(self._kind, attendant.name)
         if obj is None or obj.metadata.uid != key[0] or self._stopping:
             return
@@ -203,7 +214,7 @@ class Attendants:
             current = self._context.store.find(self._kind, name)
             if current is None or current.metadata.uid != uid:
                 return
-            attendant = self._running.get((uid, handler.key))
+            attendant = self._find((uid, handler.key))
             if stopped or attendant is None or attendant.stopped is not stopped:
                 return  # its last call ignored that it was cancelled
             attendant.generation = current.metadata.generation

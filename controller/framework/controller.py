@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Any, Generic
 
 from controller.store import Change, Kind
@@ -15,6 +16,9 @@ from .finalizers import FINALIZER, USERS_FINALIZER, release
 from .memory import Keep, Memories
 from .queue import BACKOFF_MAX, LOW_PRIORITY, ShutDown, WorkQueue, backoff
 from .reconciliation import Attendants, Reconciliation, Tally
+
+# Seconds that cancelled tasks are waited for; a handler may ignore that it is cancelled, and is left to itself then.
+CANCELLATION_GRACE = 0.3
 
 logger = logging.getLogger("dock_runner.framework")
 
@@ -104,12 +108,17 @@ class Controller(Generic[T]):
             self.queue.add(obj.metadata.name, priority=LOW_PRIORITY)
 
     async def stop(self, grace: float) -> None:
-        """Hands out nothing more and waits up to ``grace`` seconds for the passes in work, then cancels them."""
+        """Hands out nothing more and waits up to ``grace`` seconds for the passes in work, then cancels them.
+
+        One that goes on all the same is left to itself.
+        """
         drain = asyncio.create_task(self.queue.drain())
         await asyncio.wait([drain], timeout=grace)
-        for task in [drain, *self._tasks]:
-            task.cancel()
-        await asyncio.gather(drain, *self._tasks, return_exceptions=True)
+        for key in dict.fromkeys(self._passes.in_hand.values()):
+            logger.warning("%s %s: its handlers have not ended within %g s; they are cancelled", self.name, key, grace)
+        for task in await cancelled([drain, *self._tasks]):
+            key = self._passes.in_hand.get(task, "")
+            task.set_name(f"a handler of {self.name} {key}")  # whoever finds it later is to know what it is
 
     def _changed(self, change: Change[T]) -> None:
         if change.new is None:
@@ -160,6 +169,19 @@ class Controller(Generic[T]):
         outcome = "error" if tally.failed else "success" if tally.requeue_after is None else "requeue_after"
         self._metrics.reconcile_total.labels(self.name, outcome).inc()
         self._metrics.reconcile_time.labels(self.name).observe(self._clock.monotonic() - started)
+
+
+async def cancelled(tasks: Collection["asyncio.Task[Any]"]) -> Collection["asyncio.Task[Any]"]:
+    """Cancels tasks and waits for their end, though not for long; those that go on all the same."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return ()
+    done, left = await asyncio.wait(tasks, timeout=CANCELLATION_GRACE)
+    for task in done:
+        if not task.cancelled():
+            task.exception()  # asyncio is told that what it may be interests nobody
+    return left
 
 
 def _only_bookkeeping(change: Change[Any]) -> bool:

@@ -13,6 +13,7 @@ from controller.store import Change
 from proto.dockrunner import v1 as pb
 
 from .attempt import Attempts
+from .controller import cancelled
 from .memory import Memories, Memory
 from .registry import Handler
 
@@ -52,11 +53,8 @@ class EventStream:
         store.subscribe(self._kind, self._changed)
 
     async def stop(self) -> None:
-        """Cancels what is at work."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancels what is at work; what goes on all the same is left to itself."""
+        await cancelled(list(self._tasks.values()))
 
     def _changed(self, change: Change[Any]) -> None:
         if change.new is None:

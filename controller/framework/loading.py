@@ -9,6 +9,7 @@ from types import ModuleType, TracebackType
 
 from controller.errors import HandlersBroken, StartError
 
+from .parameters import check_arguments
 from .registry import Registry
 
 logger = logging.getLogger("dock_runner.framework")
@@ -23,17 +24,25 @@ def load(registry: Registry, name: str) -> str:
     """
     is_file = name.endswith(".py") or "/" in name
     if is_file and not Path(name).is_file():
-        raise StartError(f"--handlers {name}: there is no such file")
+        what = "it is a folder; name a file in it" if Path(name).is_dir() else "there is no such file"
+        raise StartError(f"--handlers {name}: {what}")
     source = Path(name).stem if is_file else name
     try:
         with registry.loading(source):
             _import_file(Path(name), source) if is_file else _import_module(name)
+            found = [handler for handler in registry.handlers if handler.source == source]
+            for handler in found:
+                check_arguments(handler.function, handler.activity)
     except StartError:
         raise
     except (Exception, SystemExit) as error:
         trace = (type(error), error, _own_traceback(error))
         logger.error("handlers %s cannot be loaded; everything else goes on", name, exc_info=trace)
         raise HandlersBroken(name, f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
+    if found:
+        logger.info("handlers %s: %s", name, ", ".join(f"{handler.activity} {handler.id}" for handler in found))
+    else:
+        logger.warning("handlers %s: there are none in it; is the right module named?", name)
     return source
 
 

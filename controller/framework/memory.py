@@ -62,6 +62,10 @@ class Memory:
     first: bool = True
     """Whether it has yet to be resumed in this run."""
     resuming: dict[str, Progress] = field(default_factory=dict)
+    echoes: int = 0
+    """How often in a row the handlers of a change have changed themselves what they are told of."""
+    braked: datetime | None = None
+    """Until when they are not told of it again."""
     released: bool = False
     """Whether somebody said that the deletion shall not wait for handlers of the user's."""
     let_go: "asyncio.Future[None] | None" = None

@@ -219,6 +219,7 @@ def _declare(activity: str, kind: str, options: Mapping[str, Any], schedule: Sch
         raise ValueError(f"on.{activity} is not told of changes, so old= means nothing there")
     if path[:1] == ("status",) and activity in ("create", "update", "field", "resume", "validate", "mutate"):
         raise ValueError(f"on.{activity} is not told of the status: use on.event or on.reconcile")
+    _check_types(activity, options)
     registry: Registry = options.get("registry", default)
     limits = Limits(
         options.get("retries"), options.get("timeout"), options.get("backoff"),
@@ -251,6 +252,22 @@ def _refuse_unknown(activity: str, options: Mapping[str, Any]) -> None:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
             raise TypeError(f"on.{activity} has no option {name!r}; {hint}")
+
+
+def _check_types(activity: str, options: Mapping[str, Any]) -> None:
+    """What is wrong with an option is said where it stands, and not when the handler is called."""
+    for name in ("timeout", "backoff"):
+        value = options.get(name, 1)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0):
+            raise ValueError(f"on.{activity}: {name}={value!r} is no number of seconds above 0")
+    retries = options.get("retries", 1)
+    if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 1):
+        raise ValueError(f"on.{activity}: retries={retries!r} is no whole number from 1 on: it is how often to call")
+    for name in ("labels", "annotations"):
+        if not isinstance(options.get(name, {}), Mapping):
+            raise ValueError(f"on.{activity}: {name}={options[name]!r} is no mapping such as {{'tier': 'front'}}")
+    if not callable(options.get("when", callable)):
+        raise ValueError(f"on.{activity}: when={options['when']!r} is no function")
 
 
 def _path(kind: str, field_: str | Sequence[str]) -> Path:

@@ -17,7 +17,7 @@ from .admission import Admission
 from .attempt import Attempts
 from .attendants import Attendants
 from .context import Context, arguments_of
-from .controller import Controller
+from .controller import Controller, cancelled
 from .event_stream import EventStream
 from .finalizers import FINALIZER, USERS_FINALIZER
 from .indices import Indices
@@ -247,8 +247,7 @@ class _Part:
     async def stop(self, grace: float) -> None:
         attending = asyncio.create_task(self._attendants.stop())
         await asyncio.wait([attending], timeout=grace)
-        attending.cancel()
-        await asyncio.gather(attending, return_exceptions=True)
+        await cancelled([attending])
         await self.controller.stop(grace)
         await self._events.stop()
 

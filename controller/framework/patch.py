@@ -5,8 +5,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from controller.errors import BeingDeleted, Conflict, NotFound
-from controller.store import Kind, Store
+from controller.errors import BeingDeleted, Conflict, NotFound, PermanentError
+from controller.store import CONTAINER, Kind, Store
 
 from .fields import is_map
 
@@ -61,11 +61,17 @@ class Patch:
         return result
 
     def write(self, kind: Kind[Any], store: Store) -> None:
-        """Writes the changes; what is not there any more needs none."""
+        """Writes the changes; what is not there any more needs none.
+
+        Raises:
+            PermanentError: something was changed that is somebody else's to say.
+        """
         if self._copy is None or self._copy == self._before:
             return
         before, edited = self._before, self._copy
         name, uid = before.metadata.name, before.metadata.uid
+        if kind is CONTAINER and edited.metadata.labels != before.metadata.labels:
+            raise PermanentError("the labels of a container are those of its service; use its annotations")
         try:
             if edited.status != before.status:
                 store.update_status(kind, name, lambda current: merge(before, edited, current), uid=uid)

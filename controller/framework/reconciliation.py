@@ -12,6 +12,8 @@ from .finalizers import hold, release, say_blocked
 from .memory import Memories, Memory, Progress
 from .registry import Handler
 
+# So often handlers may change what they are told of without a pause.
+ECHOES = 5
 # Seconds after which a call of a handler of the user's is said to take long.
 SLOW = 60.0
 
@@ -101,7 +103,28 @@ class Reconciliation:
             memory.first = not await self._run(obj, todo, resumed, memory, tally)
         reason = Reason.CREATE if cause.reason is Reason.CREATE else Reason.UPDATE
         concerned = list(self._concerned(obj, cause, memory))
-        return await self._run(obj, concerned, Cause(reason, cause.old, cause.new), memory, tally)
+        now = self._clock.now()
+        if concerned and memory.braked is not None and memory.braked > now:
+            tally.waits.append((memory.braked - now).total_seconds())
+            return False
+        done = await self._run(obj, concerned, Cause(reason, cause.old, cause.new), memory, tally)
+        if concerned:
+            self._brake(obj, cause, concerned, memory)
+        return done
+
+    def _brake(self, obj: Any, cause: Cause, concerned: list[tuple[Handler, Cause]], memory: Memory) -> None:
+        """Handlers that change what they are told of are told of it again: with growing pauses, if they go on so."""
+        current = self._store.find(self._kind, obj.metadata.name)
+        if current is None or current.metadata.uid != obj.metadata.uid or essence(current) == cause.new:
+            memory.echoes, memory.braked = 0, None
+            return
+        memory.echoes += 1
+        if memory.echoes > ECHOES:
+            pause = min(0.1 * 2.0 ** min(memory.echoes - ECHOES, 32), SLOW)
+            memory.braked = self._clock.now() + timedelta(seconds=pause)
+        if memory.echoes == 2 * ECHOES:
+            text = f"changes in each call what it is told of; it is called again after {pause:.0f} s and more"
+            self._context.complain(self._kind, obj, concerned[0][0], text, "HandlerLoop")
 
     def _concerned(self, obj: Any, cause: Cause, memory: Memory) -> Iterator[tuple[Handler, Cause]]:
         """Which handlers have yet to hear of what the object is now, each with what has changed for it."""

@@ -2,64 +2,22 @@
 
 import threading
 import uuid
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Generic
+from typing import Any
 
 from controller.clock import Clock
 from controller.errors import AlreadyExists, BeingDeleted, Conflict, Expired, NotFound
 from proto.dockrunner import v1 as pb
 
-from .changes import Change, History, Matches
+from .changes import Change, Matches
 from .kinds import KINDS, Kind, T
+from .table import Subscriber, Table
 from .watch import Watch
 
 VERSIONS_PER_MILLISECOND = 1_000_000
 
 Edit = Callable[[T], None]
-Subscriber = Callable[[Change[T]], None]
-
-
-class _Table(Generic[T]):
-    """The objects of one kind, with everything that must stay in step with them."""
-
-    def __init__(self, kind: Kind[T], floor: int, history: int) -> None:
-        self.kind: Kind[T] = kind
-        self.objects: dict[str, T] = {}
-        self._keys: dict[str, Callable[[T], Iterable[str]]] = {
-            "uid": lambda obj: (obj.metadata.uid,),
-            "owner": lambda obj: {owner.uid: None for owner in obj.metadata.owners},
-            **{name: _alone(key) for name, key in kind.indices.items()},
-        }
-        self.indices: dict[str, dict[str, dict[str, T]]] = {name: defaultdict(dict) for name in self._keys}
-        self.history: History[T] = History(floor, history)
-        self.watches: list[Watch[T]] = []
-        self.subscribers: list[Subscriber[T]] = []
-
-    def record(self, change: Change[T]) -> None:
-        if change.old is not None:
-            self._unindex(change.old)
-            del self.objects[change.old.metadata.name]
-        if change.new is not None and change.type != pb.DELETED:
-            self.objects[change.new.metadata.name] = change.new
-            for name, keys in self._keys.items():
-                for key in keys(change.new):
-                    self.indices[name][key][change.new.metadata.name] = change.new
-        self.history.add(change)
-        for watch in tuple(self.watches):  # before the subscribers: one that fails leaves no gap in a watch
-            watch.offer(change)
-
-    def _unindex(self, obj: T) -> None:
-        for name, keys in self._keys.items():
-            entries = self.indices[name]
-            for key in keys(obj):
-                entries[key].pop(obj.metadata.name, None)
-                if not entries[key]:
-                    del entries[key]
-
-
-def _alone(key: Callable[[T], str]) -> Callable[[T], Iterable[str]]:
-    return lambda obj: (key(obj),)
 
 
 class Store:
@@ -81,10 +39,10 @@ class Store:
         begin = int(clock.now().timestamp() * 1000) if epoch is None else epoch
         self._first = self._version = begin * VERSIONS_PER_MILLISECOND
         self._thread = threading.get_ident()
-        self._untold: deque[tuple[_Table[Any], Change[Any]]] = deque()
+        self._untold: deque[tuple[Table[Any], Change[Any]]] = deque()
         self._telling = False
         self._watch_buffer = watch_buffer
-        self._tables: dict[str, _Table[Any]] = {kind.name: _Table(kind, self._first, history) for kind in kinds}
+        self._tables: dict[str, Table[Any]] = {kind.name: Table(kind, self._first, history) for kind in kinds}
 
     @property
     def version(self) -> str:
@@ -248,7 +206,7 @@ class Store:
 
     # Inside.
 
-    def _table(self, kind: Kind[T]) -> _Table[T]:
+    def _table(self, kind: Kind[T]) -> Table[T]:
         return self._tables[kind.name]
 
     def _add(self, kind: Kind[T], new: T) -> T:
@@ -257,7 +215,7 @@ class Store:
             raise AlreadyExists(f"{kind.name.lower()} {new.metadata.name!r} already exists")
         return self._commit(table, pb.ADDED, None, new)
 
-    def _open(self, kind: Kind[T], name: str, uid: str, version: str) -> tuple[_Table[T], T, T]:
+    def _open(self, kind: Kind[T], name: str, uid: str, version: str) -> tuple[Table[T], T, T]:
         """The table, the object, and a copy to edit."""
         old = self.get(kind, name)
         if uid and uid != old.metadata.uid:
@@ -268,10 +226,10 @@ class Store:
         new.CopyFrom(old)
         return self._table(kind), old, new
 
-    def _put(self, table: _Table[T], old: T, new: T) -> T:
+    def _put(self, table: Table[T], old: T, new: T) -> T:
         return old if new == old else self._commit(table, pb.MODIFIED, old, new)
 
-    def _commit(self, table: _Table[T], change: pb.ChangeType.ValueType, old: T | None, new: T) -> T:
+    def _commit(self, table: Table[T], change: pb.ChangeType.ValueType, old: T | None, new: T) -> T:
         if threading.get_ident() != self._thread:
             raise RuntimeError("the store belongs to the event loop; in a thread use patch, or an async handler")
         self._version += 1
@@ -300,7 +258,7 @@ class Store:
         if failed:
             raise failed[0]
 
-    def _resumable(self, table: _Table[Any], version: str) -> int:
+    def _resumable(self, table: Table[Any], version: str) -> int:
         number = int(version) if version.isascii() and version.isdigit() and len(version) < 20 else -1
         if number < self._first:
             raise Expired(f"version {version} is not of this run of the server: list again")

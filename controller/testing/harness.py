@@ -107,7 +107,9 @@ class Harness:
         return answer
 
     async def delete(self, name: str, *, manager: str = "", force: bool = False) -> None:
-        """Asks for the deletion of a service as a client of the API does. ``force``: waits for no handler.
+        """Asks for the deletion of a service as a client of the API does.
+
+        ``force``: also that of another manager; one that is being deleted already waits no longer for handlers.
 
         Raises:
             NotFound: there is no such service.

@@ -73,11 +73,11 @@ def test_what_failed_is_told_again_once_its_cause_is_mended_and_nothing_else_is_
     eventually(lambda: simulated.events("HandlerFailed"))
     simulated.until_converged(web=1)
     (simulated.folder / "fixed").touch()
-    simulated.kill()
+    simulated.stop()
     simulated.start("--handlers", "notify.py")
     eventually(lambda: "web: web:1 -> web:2" in notes(simulated))
     assert notes(simulated).count("created web") == 1
-    simulated.kill()
+    simulated.stop()
     simulated.start("--handlers", "notify.py")
     eventually(lambda: notes(simulated).count("resumed web") == 2)
     assert notes(simulated).count("web: web:1 -> web:2") == 1

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"proto/dockrunner/v1/metadata.proto\x12\rdockrunner.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x03\n\x08Metadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.dockrunner.v1.Metadata.LabelsEntry\x12=\n\x0b\x61nnotations\x18\x04 \x03(\x0b\x32(.dockrunner.v1.Metadata.AnnotationsEntry\x12\x12\n\ngeneration\x18\x05 \x01(\x03\x12\x18\n\x10resource_version\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfinalizers\x18\t \x03(\t\x12\x0f\n\x07manager\x18\n \x01(\t\x12\x18\n\x10replicas_manager\x18\x0b \x01(\t\x12-\n\x06owners\x18\x0c \x03(\x0b\x32\x1d.dockrunner.v1.OwnerReference\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x0eOwnerReference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"\xa1\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x38\n\x14last_transition_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13observed_generation\x18\x06 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"proto/dockrunner/v1/metadata.proto\x12\rdockrunner.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x04\n\x08Metadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.dockrunner.v1.Metadata.LabelsEntry\x12=\n\x0b\x61nnotations\x18\x04 \x03(\x0b\x32(.dockrunner.v1.Metadata.AnnotationsEntry\x12\x12\n\ngeneration\x18\x05 \x01(\x03\x12\x18\n\x10resource_version\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfinalizers\x18\t \x03(\t\x12\x0f\n\x07manager\x18\n \x01(\t\x12\x18\n\x10replicas_manager\x18\x0b \x01(\t\x12-\n\x06owners\x18\x0c \x03(\x0b\x32\x1d.dockrunner.v1.OwnerReference\x12\x17\n\x0f\x64\x65\x63lared_labels\x18\r \x03(\t\x12\x1c\n\x14\x64\x65\x63lared_annotations\x18\x0e \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x0eOwnerReference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"\xa1\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x38\n\x14last_transition_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13observed_generation\x18\x06 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METADATA_ANNOTATIONSENTRY']._loaded_options = None
   _globals['_METADATA_ANNOTATIONSENTRY']._serialized_options = b'8\001'
   _globals['_METADATA']._serialized_start=87
-  _globals['_METADATA']._serialized_end=593
-  _globals['_METADATA_LABELSENTRY']._serialized_start=496
-  _globals['_METADATA_LABELSENTRY']._serialized_end=541
-  _globals['_METADATA_ANNOTATIONSENTRY']._serialized_start=543
-  _globals['_METADATA_ANNOTATIONSENTRY']._serialized_end=593
-  _globals['_OWNERREFERENCE']._serialized_start=595
-  _globals['_OWNERREFERENCE']._serialized_end=652
-  _globals['_CONDITION']._serialized_start=655
-  _globals['_CONDITION']._serialized_end=816
+  _globals['_METADATA']._serialized_end=648
+  _globals['_METADATA_LABELSENTRY']._serialized_start=551
+  _globals['_METADATA_LABELSENTRY']._serialized_end=596
+  _globals['_METADATA_ANNOTATIONSENTRY']._serialized_start=598
+  _globals['_METADATA_ANNOTATIONSENTRY']._serialized_end=648
+  _globals['_OWNERREFERENCE']._serialized_start=650
+  _globals['_OWNERREFERENCE']._serialized_end=707
+  _globals['_CONDITION']._serialized_start=710
+  _globals['_CONDITION']._serialized_end=871
 # @@protoc_insertion_point(module_scope)

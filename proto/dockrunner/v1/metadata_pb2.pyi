@@ -77,6 +77,8 @@ class Metadata(_message.Message):
     MANAGER_FIELD_NUMBER: _builtins.int
     REPLICAS_MANAGER_FIELD_NUMBER: _builtins.int
     OWNERS_FIELD_NUMBER: _builtins.int
+    DECLARED_LABELS_FIELD_NUMBER: _builtins.int
+    DECLARED_ANNOTATIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique among the objects of one kind. A service's name is `[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?`."""
     uid: _builtins.str
@@ -115,6 +117,14 @@ class Metadata(_message.Message):
         an owner's name owns nothing of it.
         """
 
+    @_builtins.property
+    def declared_labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys of `labels` and `annotations` that were declared: the next declaration replaces these, and leaves alone what
+        handlers have added.
+        """
+
+    @_builtins.property
+    def declared_annotations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -130,10 +140,12 @@ class Metadata(_message.Message):
         manager: _builtins.str = ...,
         replicas_manager: _builtins.str = ...,
         owners: _abc.Iterable[Global___OwnerReference] | None = ...,
+        declared_labels: _abc.Iterable[_builtins.str] | None = ...,
+        declared_annotations: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "create_time", b"create_time", "delete_time", b"delete_time", "finalizers", b"finalizers", "generation", b"generation", "labels", b"labels", "manager", b"manager", "name", b"name", "owners", b"owners", "replicas_manager", b"replicas_manager", "resource_version", b"resource_version", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "create_time", b"create_time", "declared_annotations", b"declared_annotations", "declared_labels", b"declared_labels", "delete_time", b"delete_time", "finalizers", b"finalizers", "generation", b"generation", "labels", b"labels", "manager", b"manager", "name", b"name", "owners", b"owners", "replicas_manager", b"replicas_manager", "resource_version", b"resource_version", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,7 +1,11 @@
 """Apply: outcomes, managers, replicas, preconditions and dry runs."""
 
+from datetime import UTC
+from typing import Any
+
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from controller.store import EVENT, SERVICE
 from proto.dockrunner import v1 as pb
@@ -173,3 +177,33 @@ async def test_services_on_their_way_out_do_not_stand_beside_the_new_one(api: Ap
     await api.stub.Delete(pb.DeleteRequest(name="b"))
     await api.apply("c", image="other")
     assert api.admission.others == ["a"]
+
+
+async def test_what_handlers_have_added_to_labels_and_annotations_stays(api: Api) -> None:
+    async def declare(**metadata: Any) -> pb.ApplyResponse:
+        service = pb.Service(metadata=pb.Metadata(name="web", **metadata), spec=pb.ServiceSpec(image="a"))
+        return await api.stub.Apply(pb.ApplyRequest(service=service))
+
+    await declare(annotations={"declared": "1"}, labels={"tier": "front"})
+
+    def note(service: pb.Service) -> None:
+        service.metadata.annotations["booked"] = "42"
+        service.metadata.labels["sized"] = "yes"
+
+    api.store.update(SERVICE, "web", note)
+    again = await declare(annotations={"declared": "1"}, labels={"tier": "front"})
+    assert again.outcome == pb.UNCHANGED
+    less = await declare(labels={"tier": "back"})
+    assert less.service.metadata.annotations == {"booked": "42"}
+    assert less.service.metadata.labels == {"tier": "back", "sized": "yes"}
+
+
+async def test_a_restart_that_was_asked_for_is_not_taken_back_by_an_older_one(api: Api) -> None:
+    await api.apply("web")
+    restarted = await api.stub.Restart(pb.RestartRequest(name="web"))
+    assert restarted.spec.restarted_at.ToDatetime(UTC) == api.clock.now()
+    assert restarted.metadata.generation == 2
+    for older in (None, Timestamp(seconds=1)):
+        again = await api.apply("web", restarted_at=older)
+        assert again.outcome == pb.UNCHANGED
+        assert again.service.spec.restarted_at == restarted.spec.restarted_at

@@ -62,9 +62,17 @@ async def test_what_is_as_the_backup_has_it_is_left_alone(api: Api) -> None:
 
 
 async def test_a_dry_run_says_all_and_changes_nothing(api: Api) -> None:
+    await api.apply("base")
     data = await backup(api)
     await api.apply("web")
     assert list((await restore(api, data, dry_run=True)).deleted) == ["web"]
+    assert images(api) == {"base": "busybox", "web": "busybox"}
+
+
+async def test_a_backup_that_declares_nothing_deletes_nothing(api: Api) -> None:
+    data = await backup(api)
+    await api.apply("web")
+    assert "declares nothing" in (await violations(restore(api, data)))["data"]
     assert images(api) == {"web": "busybox"}
 
 

@@ -129,8 +129,8 @@ async def test_a_client_that_gives_up_waiting_leaves_a_whole_declaration(api: Ap
     )
     await journal.asked.get()
     call.cancel()
-    journal.gate.set()
     await api.until("grpc_server_handled_total", 1, **_canceled("Apply"))
+    journal.gate.set()
     await api.servicer.settled()
     assert api.store.find(SERVICE, "web") is not None
     assert journal.services()["web"] is not None
@@ -148,6 +148,26 @@ async def test_what_others_change_while_it_is_kept_stays(api: Api, journal: Gate
     await call
     stored = api.store.get(SERVICE, "web")
     assert (stored.spec.image, list(stored.metadata.finalizers)) == ("other", ["f"])
+
+
+async def test_what_handlers_change_while_a_scale_is_kept_stays(api: Api, journal: GatedJournal) -> None:
+    await api.apply("web")
+    while not journal.asked.empty():
+        journal.asked.get_nowait()
+    journal.gate.clear()
+    call = asyncio.ensure_future(api.stub.Scale(pb.ScaleRequest(name="web", replicas=3)))
+    await journal.asked.get()
+
+    def patch(service: pb.Service) -> None:
+        service.spec.environment["A"] = "1"
+        service.metadata.annotations["lease"] = "abc"
+
+    api.store.update(SERVICE, "web", patch)
+    journal.gate.set()
+    scaled = await call
+    assert scaled.spec.replicas == 3
+    assert scaled.spec.environment == {"A": "1"}
+    assert scaled.metadata.annotations == {"lease": "abc"}
 
 
 async def test_a_set_is_kept_whole(api: Api, journal: GatedJournal) -> None:

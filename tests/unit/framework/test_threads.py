@@ -1,13 +1,17 @@
 """The threads that plain handlers run in."""
 
+import asyncio
 import subprocess
 import sys
 import threading
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from controller.framework.threads import HandlerThreads
+from controller.framework.threads import MOST_GIVEN_UP, HandlerThreads, LoopThreads
 
 # Seconds after which a thread that ought to answer is given up.
 PATIENCE = 10.0
@@ -72,3 +76,93 @@ def test_a_handler_that_hangs_does_not_keep_the_program_from_ending() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
     assert ended.returncode == 0
+
+
+@contextmanager
+def hanging(threads: HandlerThreads) -> Iterator[Callable[[], "Future[Any]"]]:
+    """Something that hands in a call and returns as it hangs, until the end of the block."""
+    end = threading.Event()
+
+    def hang() -> "Future[Any]":
+        begun = threading.Event()
+
+        def work() -> None:
+            begun.set()
+            end.wait(10 * PATIENCE)
+
+        call = threads.submit(work)
+        assert begun.wait(PATIENCE)
+        return call
+
+    try:
+        yield hang
+    finally:
+        end.set()
+
+
+def test_a_call_that_was_given_up_keeps_no_thread_from_the_others() -> None:
+    threads = HandlerThreads(2)
+    with hanging(threads) as hang:
+        calls = [hang(), hang()]
+        waiting = threads.submit(divmod, 7, 2)
+        assert not calls[0].cancel(), "a thread cannot be cancelled"
+        assert waiting.result(PATIENCE) == (3, 1), "what waits already has the place at once"
+        calls[1].cancel()
+        for _ in range(5):
+            assert threads.submit(divmod, 7, 2).result(PATIENCE) == (3, 1)
+    threads.shutdown()
+
+
+def test_there_are_no_more_threads_than_allowed_once_what_was_given_up_has_ended() -> None:
+    threads = HandlerThreads(1)
+    with hanging(threads) as hang:
+        given_up = hang()
+        given_up.cancel()
+        hang().cancel()
+    given_up.result(PATIENCE)
+    with hanging(threads) as hang:
+        hang()
+        assert not threads.submit(divmod, 7, 2).running()
+    threads.shutdown()
+
+
+def test_as_many_as_are_replaced_are_bounded_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    threads = HandlerThreads(2)
+    with hanging(threads) as hang:
+        for _ in range(MOST_GIVEN_UP):
+            hang().cancel()
+        calls = [hang(), hang()]
+        waiting = threads.submit(divmod, 7, 2)
+        assert not caplog.messages
+        for call in calls:
+            call.cancel()
+        assert caplog.messages == [
+            "over 64 plain functions that were given up do not end; from now on they keep others waiting"
+        ]
+        assert not waiting.running()
+    assert waiting.result(PATIENCE) == (3, 1)
+    threads.shutdown()
+
+
+def test_nothing_is_taken_any_more_after_the_end() -> None:
+    threads = HandlerThreads(1)
+    threads.shutdown()
+    with pytest.raises(RuntimeError, match="the threads were shut down"):
+        threads.submit(divmod, 7, 2)
+
+
+async def test_a_loop_takes_them_for_its_own_and_does_not_wait_for_one_that_hangs_at_its_end() -> None:
+    loop, begun, end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    loop.set_default_executor(LoopThreads())
+
+    def hang() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        end.wait(PATIENCE)
+
+    assert await asyncio.to_thread(divmod, 7, 2) == (3, 1)
+    hanging = asyncio.create_task(asyncio.to_thread(hang))
+    await begun.wait()
+    await loop.shutdown_default_executor()
+    assert not hanging.done()
+    end.set()
+    await hanging

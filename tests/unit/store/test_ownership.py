@@ -95,3 +95,60 @@ def test_everybody_is_told_of_the_owner_before_its_children_and_by_rising_versio
     assert [text for text, _ in told] == ["DELETED web", "DELETED web-1", "DELETED web-2"]
     assert world.told[1::2] == told, "also those who subscribed after the collector"
     assert [version for _, version in told] == sorted(version for _, version in told)
+
+
+def test_an_object_that_comes_to_name_an_owner_that_is_not_there_goes() -> None:
+    world = World()
+    world.child("web-1")
+
+    def belong(container: pb.Container) -> None:
+        container.metadata.owners.add(kind="Service", name="web", uid="never was")
+
+    world.store.update(CONTAINER, "web-1", belong)
+    assert world.names() == []
+
+
+def test_a_chain_of_owners_goes_from_its_top_however_long_it_is() -> None:
+    world = World()
+    above = pb.Container(metadata=pb.Metadata(uid="top"))
+    world.store.create(SERVICE, a_service("web", uid="top"))
+    for number in range(2000):
+        owner = pb.OwnerReference(uid=above.metadata.uid)
+        metadata = pb.Metadata(name=f"link-{number}", owners=[owner])
+        above = world.store.create(CONTAINER, pb.Container(metadata=metadata))
+    world.store.delete(SERVICE, "web")
+    assert world.names() == []
+
+
+def test_a_name_that_somebody_used_again_meanwhile_is_left_alone() -> None:
+    store = Store(ManualClock())
+
+    def replace(change: Change[pb.Container]) -> None:
+        if change.new is not None and change.new.metadata.owners and change.type == pb.ADDED:
+            store.delete(CONTAINER, "web-1")
+            store.create(CONTAINER, pb.Container(metadata=pb.Metadata(name="web-1", labels={"new": "1"})))
+
+    store.subscribe(CONTAINER, replace)
+    GarbageCollector(store)
+    store.create(CONTAINER, pb.Container(metadata=pb.Metadata(name="web-1", owners=[pb.OwnerReference(uid="gone")])))
+    assert store.get(CONTAINER, "web-1").metadata.labels == {"new": "1"}
+
+
+def test_of_what_is_restored_that_stays_whose_owner_is_there() -> None:
+    world = World()
+    web = world.store.restore(SERVICE, a_service("web", uid="1"))
+    for name, owner in (("web.1", owner_of(web)), ("db.1", pb.OwnerReference(uid="2"))):
+        world.store.restore(REVISION, pb.ServiceRevision(metadata=pb.Metadata(name=name, uid=name, owners=[owner])))
+    assert [it.metadata.name for it in world.store.list(REVISION)] == ["web.1"]
+
+
+async def test_watchers_see_the_owner_go_before_its_children() -> None:
+    world = World()
+    web = world.store.create(SERVICE, a_service("web"))
+    world.child("web-1", web)
+    version = world.store.version
+    with world.store.watch(SERVICE, version=version) as services, world.store.watch(CONTAINER, version=version) as rest:
+        world.store.delete(SERVICE, "web")
+        owner, child = await anext(services), await anext(rest)
+    assert (owner.type, child.type) == (pb.DELETED, pb.DELETED)
+    assert owner.version < child.version

@@ -1,6 +1,9 @@
 """Events: identical ones are counted, the store of them is bounded."""
 
+import logging
 from datetime import timedelta
+
+import pytest
 
 from controller.store import CONTAINER, EVENT, NORMAL, SERVICE, WARNING, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
@@ -115,3 +118,30 @@ def test_a_message_is_kept_within_bounds() -> None:
     desk = Desk()
     desk.say("x" * 5000)
     assert len(desk.events()[0].message) == 1024
+
+
+def test_what_was_said_before_takes_nothing_from_what_may_be_said() -> None:
+    desk = Desk()
+    for _ in range(100):
+        desk.say("again")
+    for number in range(24):
+        desk.say(f"thing {number}")
+    assert len(desk.events()) == 25
+
+
+def test_only_so_many_objects_are_remembered_to_have_been_spoken_of() -> None:
+    desk = Desk()
+    for number in range(26):
+        desk.say(f"thing {number}")
+    for number in range(4096):
+        desk.recorder.record("test", pb.ObjectReference(name=f"other-{number}"), NORMAL, "Reason", "text")
+    desk.say("anew")
+    assert "anew" in [event.message for event in desk.events()]
+
+
+def test_what_is_one_too_many_is_in_the_debug_log(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    with caplog.at_level(logging.DEBUG, "dock_runner.events"):
+        for number in range(26):
+            desk.say(f"thing {number}")
+    assert caplog.messages == ["test: Service web: one event too many: Reason: thing 25"]

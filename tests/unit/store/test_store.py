@@ -252,19 +252,6 @@ def test_an_event_changes_by_its_status_write_though_it_has_no_status() -> None:
     assert (changed.count, changed.metadata.generation) == (2, 1)
 
 
-def test_a_subscriber_that_fails_leaves_no_gap_in_a_watch() -> None:
-    store = a_store()
-
-    def fail(_: Change[pb.Service]) -> None:
-        raise RuntimeError
-
-    store.subscribe(SERVICE, fail)
-    with store.watch(SERVICE) as watch:
-        with pytest.raises(RuntimeError):
-            store.create(SERVICE, a_service())
-        assert watch.bookmark(0) is None  # a change waits
-
-
 def test_a_write_from_another_thread_is_refused() -> None:
     store = a_store()
     with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="belongs to the event loop"):
@@ -279,47 +266,3 @@ def test_a_recreated_name_is_another_object() -> None:
     second = store.create(SERVICE, a_service())
     assert second.metadata.uid != first.metadata.uid
     assert second.metadata.generation == 1
-
-
-def test_a_draft_is_what_create_would_store_and_stores_nothing() -> None:
-    store = a_store()
-    version = store.version
-    draft = store.draft(SERVICE, a_service())
-    assert (store.version, store.count(SERVICE)) == (version, 0)
-    stored = store.create(SERVICE, draft)
-    stored_without_version = pb.Service()
-    stored_without_version.CopyFrom(stored)
-    stored_without_version.metadata.ClearField("resource_version")
-    assert stored_without_version == draft
-
-
-def test_an_object_of_an_earlier_run_is_restored_as_it_was_under_a_new_version() -> None:
-    earlier = a_store()
-    earlier.create(SERVICE, a_service(finalizers=["f"]))
-    earlier.update(SERVICE, "web", image("other"))
-    marked = earlier.delete(SERVICE, "web")
-    later = a_store(epoch=int(earlier.version) // 1_000_000 + 1)
-    restored = later.restore(SERVICE, marked)
-    assert restored.metadata.resource_version == later.version
-    assert int(later.version) > int(earlier.version)
-    again = pb.Service()
-    again.CopyFrom(restored)
-    again.metadata.resource_version = marked.metadata.resource_version
-    assert again == marked
-    with pytest.raises(AlreadyExists):
-        later.restore(SERVICE, marked)
-
-
-def test_a_subscriber_that_writes_is_not_overtaken() -> None:
-    store = a_store()
-    seen: list[int] = []
-
-    def writes(change: Change[pb.Service]) -> None:
-        if change.type == pb.ADDED:
-            store.update(SERVICE, "web", image("by the subscriber"))
-
-    store.subscribe(SERVICE, writes)
-    store.subscribe(SERVICE, lambda change: seen.append(change.version))
-    store.create(SERVICE, a_service())
-    assert len(seen) == 2
-    assert seen == sorted(seen)

@@ -8,7 +8,15 @@ import pytest
 
 from controller.errors import PermanentError, TemporaryError
 from controller.framework import Patch, Registry, on
+from controller.framework.attempt import Attempts
+from controller.framework.attendants import Attendants, Stopped
+from controller.framework.context import Context
+from controller.framework.indices import Indices
+from controller.framework.memory import Memories
+from controller.framework.threads import HandlerThreads
+from controller.store import SERVICE
 from proto.dockrunner import v1 as pb
+from tests.clock import ManualClock
 from tests.unit.framework.world import running, stubborn
 
 
@@ -283,3 +291,62 @@ async def test_what_it_wants_changed_is_written_when_it_ends(registry: Registry)
         world.create()
         await world.clock.settle()
         assert world.service().status.replicas == 7
+
+
+async def test_a_wait_for_the_end_that_is_cancelled_leaves_nothing_behind() -> None:
+    clock = ManualClock()
+    waiting = asyncio.create_task(Stopped(clock).wait(60))
+    await clock.settle()
+    waiting.cancel()
+    await clock.settle()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_look_at_what_runs_for_one_object_is_no_longer_with_many_others(registry: Registry) -> None:
+    looks: list[str] = []
+
+    class Metadata:
+        @property
+        def uid(self) -> str:
+            looks.append("uid")
+            return service.metadata.uid
+
+    class Going:
+        metadata = Metadata()
+
+    @on.daemon("Service", registry=registry)
+    async def follow(stopped: Any) -> None:
+        await stopped.wait()
+
+    async with running(Registry()) as world:
+        for number in range(100):
+            world.create(f"web-{number}")
+        service = world.service("web-50")
+        context = Context(
+            registry, world.store, world.recorder, world.clock, world.metrics, HandlerThreads(1), Indices()
+        )
+        attendants = Attendants(Attempts(context, SERVICE), Memories(SERVICE), lambda _: None)
+        attendants.start()
+        await world.clock.settle()
+        assert not attendants.halt(Going()), "it has been told, and has not ended yet"
+        assert len(looks) < 10
+        await attendants.stop()
+
+
+async def test_the_end_of_the_program_waits_for_none_that_ignores_it(registry: Registry) -> None:
+    @on.daemon("Service", registry=registry)
+    async def follow() -> None:
+        await ignores_it()
+
+    @on.event("Service", registry=registry)
+    async def told() -> None:
+        await ignores_it()
+
+    @on.reconcile("Service", registry=registry)
+    async def reconcile() -> None:
+        await ignores_it()
+
+    with stubborn() as ignores_it:
+        async with asyncio.timeout(10), running(registry, grace=0.1) as world:
+            world.create()
+            await world.clock.settle()

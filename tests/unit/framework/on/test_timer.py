@@ -1,6 +1,7 @@
 """@on.timer: called for each object every ``interval`` seconds, counted from the end of the call before."""
 
 import asyncio
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -245,3 +246,28 @@ async def test_a_timer_alone_keeps_no_object_from_going(registry: Registry) -> N
 def test_an_interval_must_be_more_than_nothing(registry: Registry, interval: float) -> None:
     with pytest.raises(ValueError, match="a timer needs an interval of more than 0 seconds"):
         on.timer("Service", interval=interval, registry=registry)
+
+
+async def test_those_that_hang_beyond_their_time_take_no_thread_from_other_handlers(registry: Registry) -> None:
+    hanging: list[str] = []
+    called: list[str] = []
+    end = threading.Event()
+
+    @on.timer("Service", interval=10, timeout=1, registry=registry)
+    def hang(name: str) -> None:
+        hanging.append(name)
+        end.wait(60)
+
+    @on.update("Service", registry=registry)
+    def updated(name: str) -> None:
+        called.append(name)
+
+    async with running(registry) as world:
+        for number in range(8):
+            world.create(f"web-{number}")
+        await world.clock.advance(10)
+        await world.until(lambda: len(hanging) == 8)
+        await world.clock.advance(7)
+        world.change("web:2", "web-3")
+        await world.until(lambda: called == ["web-3"])
+        end.set()
