@@ -5,15 +5,11 @@ Order: lock, journal, engine list (what runs becomes container objects again), A
 
 import asyncio
 import logging
-import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from queue import SimpleQueue
-from typing import Any, NoReturn
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from controller import logs
 from controller.clock import Clock, SystemClock
@@ -21,6 +17,7 @@ from controller.config_agent import ConfigAgent, connect
 from controller.control_plane.server import Server
 from controller.control_plane.servicer import ControlPlane
 from controller.convergence import report_convergence
+from controller.deadline import NO_MORE_WAITING, Deadline
 from controller.errors import HandlersBroken, StartError
 from controller.framework import load, on
 from controller.framework.threads import LoopThreads
@@ -44,13 +41,6 @@ API_GRACE = 1.0
 HANDLER_GRACE = 6.0
 # Seconds that a part may take for its end once nothing uses it any more.
 PART_GRACE = 2.0
-# Seconds after the begin of the stop: from then on no part is waited for any longer, and the process ends.
-NO_MORE_WAITING = 8.0
-LAST_MOMENT = 9.0
-# Seconds that a part gets all the same when the others have used up the time.
-_LEAST = 0.1
-# Seconds for the last line of the log: whoever reads it may have ceased to.
-_LAST_WORDS = 0.3
 
 logger = logging.getLogger("dock_runner.app")
 
@@ -59,7 +49,7 @@ def run(settings: Settings) -> int:
     """Runs the program until it is told to stop, and returns its exit status; the caller ends the process then.
 
     When something does not end with it, such as a handler that ignores that it is cancelled, it ends the process
-    itself, with that status. So does it when the process is still there LAST_MOMENT seconds after the stop began.
+    itself, with that status. So does it when the process is still there some seconds after the stop began.
 
     Raises:
         StartError: it cannot start.
@@ -84,7 +74,7 @@ def run(settings: Settings) -> int:
                 deadline.doing = ""
 
 
-async def _end_tasks(deadline: "Deadline") -> Sequence[str]:
+async def _end_tasks(deadline: Deadline) -> Sequence[str]:
     """Cancels what still runs in the loop; the names of what goes on all the same."""
     until = time.monotonic() + min(PART_GRACE, deadline.left)
     while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
@@ -114,65 +104,6 @@ def _load_handlers(names: Sequence[str]) -> Sequence[HandlersBroken]:
         except HandlersBroken as error:
             broken.append(error)
     return broken
-
-
-class Deadline:
-    """The process is gone by a certain moment after its stop began, wherever in it something hangs.
-
-    Only :meth:`watch` makes it so; until then it just tells how much time is left. It knows nothing but the machine's
-    own time, and needs nothing of the event loop: that may be what hangs.
-    """
-
-    def __init__(self) -> None:
-        self.status = 0
-        """The exit status that the process ends with."""
-        self.error: BaseException | None = None
-        """Why it ends, if it is for an error: nobody else could say it any more."""
-        self.doing = "the start"
-        """What would be to blame now."""
-        self._since: float | None = None
-        # Of all queues this one alone may be put into from a signal handler, whatever that has interrupted.
-        self._begun: SimpleQueue[float] = SimpleQueue()
-
-    @property
-    def left(self) -> float:
-        """Seconds for which something may be waited for; never quite none."""
-        since = time.monotonic() if self._since is None else self._since
-        return max(_LEAST, since + NO_MORE_WAITING - time.monotonic())
-
-    def begin(self, *_: object) -> None:
-        """The stop begins, unless it has begun already. Can be a signal handler."""
-        if self._since is None:
-            self._since = time.monotonic()
-            self._begun.put(self._since)
-
-    def watch(self) -> None:
-        """From now on the process ends when its time is up."""
-        threading.Thread(target=self._watch, name="deadline", daemon=True).start()
-
-    def end_process(self, left: Sequence[str]) -> NoReturn:
-        """Ends the process at once, and says for what it does not wait any longer."""
-        # In a thread, as any log handler may hang, or be held by a thread that does.
-        words = threading.Thread(target=self._say, args=(", ".join(left),), name="last words", daemon=True)
-        words.start()
-        words.join(_LAST_WORDS)
-        os._exit(self.status)
-
-    def _watch(self) -> None:
-        since = self._begun.get()
-        time.sleep(max(0.0, since + LAST_MOMENT - time.monotonic()))
-        main, own = threading.main_thread(), threading.current_thread()
-        threads = [thread for thread in threading.enumerate() if not thread.daemon and thread not in (main, own)]
-        self.end_process([self.doing] if self.doing else [f"thread {thread.name}" for thread in threads])
-
-    def _say(self, left: str) -> None:
-        if self.error is not None:
-            logger.error("%s: %s", type(self.error).__name__, self.error)
-        logger.error("the program ends without waiting any longer for what does not end: %s", left or "the process")
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                stream.flush()
-        logging.shutdown()
 
 
 class App:

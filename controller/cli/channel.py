@@ -45,6 +45,28 @@ def open_channel(target: str) -> Iterator[grpc.Channel]:
             channel.close()
 
 
+class CallFailed(grpc.RpcError):
+    """What a call ended with, without the call: that takes a lock when it is freed, whenever that may be."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__(error.details())
+        self._code = error.code()
+        self._details = error.details()
+        self._trailing_metadata = error.trailing_metadata()
+
+    def code(self) -> grpc.StatusCode:
+        """The status code."""
+        return cast(grpc.StatusCode, self._code)
+
+    def details(self) -> str | None:
+        """The server's message."""
+        return cast(str | None, self._details)
+
+    def trailing_metadata(self) -> Any:
+        """What the server sent with the status."""
+        return self._trailing_metadata
+
+
 def _answering_once(method: Any) -> Callable[..., Any]:
     def call(request: Any, timeout: float | None = None) -> Any:
         with held_interrupt() as held:
@@ -56,7 +78,13 @@ def _answering_once(method: Any) -> Callable[..., Any]:
 def _result(held: HeldInterrupt, method: Any, request: Any, timeout: float | None) -> Any:
     call = method.future(request, timeout=timeout)
     held.cancels(call.cancel)
-    return call.result()
+    try:
+        return call.result()
+    except grpc.RpcError as error:
+        failed = CallFailed(error.with_traceback(None))
+    finally:
+        del call
+    raise failed
 
 
 def _streaming(method: Any) -> Callable[..., Iterator[Any]]:
@@ -64,16 +92,24 @@ def _streaming(method: Any) -> Callable[..., Iterator[Any]]:
         with held_interrupt():
             stream = method(request, timeout=timeout)
         try:
-            while True:
-                with held_interrupt() as held:
-                    held.cancels(stream.cancel)
-                    response = next(stream, None)
-                if response is None:
-                    return
+            while (response := _next(stream)) is not None:
                 yield response
         finally:
             with held_interrupt():
                 stream.cancel()
-                del stream  # it takes a lock when it is freed
+                del stream
 
     return call
+
+
+def _next(stream: Any) -> Any:
+    """The next response, or None when there are no more."""
+    with held_interrupt() as held:
+        held.cancels(stream.cancel)
+        try:
+            return next(stream, None)
+        except grpc.RpcError as error:
+            failed = CallFailed(error.with_traceback(None))
+        finally:
+            del stream
+    raise failed

@@ -19,6 +19,10 @@ class HeldInterrupt:
         if self.came:
             cancel()
 
+    def forget(self) -> None:
+        """There is nothing left to cancel."""
+        self._cancel = None
+
     def arrive(self, *_: object) -> None:
         """Handles the signal."""
         if not self.came:
@@ -49,6 +53,7 @@ def held_interrupt() -> Iterator[HeldInterrupt]:
     try:
         yield held
     finally:
+        held.forget()  # before an interrupt can be raised again: a call that is freed takes a lock as well
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if held.came:
             raise KeyboardInterrupt

@@ -41,9 +41,9 @@ def _server_version(server: Address) -> str | None:
     from proto.dockrunner import v1 as pb
     from proto.dockrunner.v1.control_plane_pb2_grpc import ControlPlaneStub
 
-    from .interrupts import held_interrupt
+    from .interrupts import HeldInterrupt, held_interrupt
 
-    with held_interrupt() as held, grpc.insecure_channel(server.target) as channel:
+    def ask(held: HeldInterrupt, channel: grpc.Channel) -> str | None:
         stub: Any = ControlPlaneStub(channel)
         call = stub.List.future(pb.ListRequest(page_size=1), timeout=_PATIENCE)
         held.cancels(call.cancel)
@@ -52,3 +52,6 @@ def _server_version(server: Address) -> str | None:
         except grpc.RpcError:
             return None
         return next((str(value) for key, value in call.initial_metadata() if key == KEY), None)
+
+    with held_interrupt() as held, grpc.insecure_channel(server.target) as channel:
+        return ask(held, channel)

@@ -4,13 +4,15 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 
-from controller.cli.channel import InterruptibleChannel
+from controller.cli.channel import CallFailed, InterruptibleChannel
 from controller.cli.interrupts import held_interrupt
 
 from .objects import service
@@ -113,6 +115,56 @@ def test_an_interrupt_cancels_a_call_that_answers_by_a_stream() -> None:
     with pytest.raises(KeyboardInterrupt):
         next(method("request"))
     assert not channel.hangs
+
+
+class EndedCall(grpc.RpcError):
+    """A call that ends at once, and is itself the error that it may end with, as gRPC's are."""
+
+    def __init__(self, freed: list[object], *, fails: bool) -> None:
+        self.freed = freed
+        self.fails = fails
+
+    def __del__(self) -> None:
+        self.freed.append(signal.getsignal(signal.SIGINT))
+
+    def __next__(self) -> None:
+        if self.fails:
+            raise self
+        raise StopIteration
+
+    def result(self) -> str:
+        if self.fails:
+            raise self
+        return "response"
+
+    def cancel(self) -> None:
+        pass
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return ""
+
+    def trailing_metadata(self) -> Any:
+        return ()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("streams", [False, True])
+def test_no_interrupt_is_raised_where_a_call_is_freed_which_takes_its_lock(streams: bool, fails: bool) -> None:
+    freed: list[object] = []
+    make: Any = SimpleNamespace(future=lambda _, timeout: EndedCall(freed, fails=fails))
+    if streams:
+        make = lambda _, timeout: EndedCall(freed, fails=fails)  # noqa: E731 - both are methods of a stub
+    channel: Any = SimpleNamespace(unary_unary=lambda _: make, unary_stream=lambda _: make)
+    with pytest.raises(CallFailed) if fails else nullcontext():
+        if streams:
+            assert list(InterruptibleChannel(channel).unary_stream("/a/method")("request")) == []
+        else:
+            assert InterruptibleChannel(channel).unary_unary("/a/method")("request") == "response"
+    assert len(freed) == 1
+    assert freed[0] is not signal.default_int_handler
 
 
 def test_a_held_interrupt_is_raised_when_what_it_cancelled_has_ended() -> None:
