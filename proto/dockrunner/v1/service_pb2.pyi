@@ -185,7 +185,7 @@ class ServiceSpec(_message.Message):
     @_builtins.property
     def restarted_at(self) -> _timestamp_pb2.Timestamp:
         """When a restart was last asked for: containers made before are replaced, as by an update. Set by Restart; an
-        Apply that leaves it out keeps it.
+        Apply that leaves it out, or names an earlier time, keeps it.
         """
 
     def __init__(
