@@ -11,8 +11,8 @@ from queue import SimpleQueue
 from typing import NoReturn
 
 # Seconds after the begin of the stop: from then on no part is waited for any longer, and the process ends.
-NO_MORE_WAITING = 8.0
-LAST_MOMENT = 9.0
+NO_MORE_WAITING = 7.5
+LAST_MOMENT = 8.5
 # Seconds that a part gets all the same when the others have used up the time.
 _LEAST = 0.1
 # Seconds for the last line of the log: whoever reads it may have ceased to.
