@@ -9,7 +9,7 @@ was deleted; until then it is left running.
 import logging
 from collections.abc import Collection
 
-from controller.store import CONTAINER, SERVICE, WARNING, Recorder, Store, reference
+from controller.store import CONTAINER, SERVICE, WARNING, Change, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
 
 logger = logging.getLogger("dock_runner.orphans")
@@ -18,14 +18,22 @@ logger = logging.getLogger("dock_runner.orphans")
 class Orphans:
     """Judges orphans; remembers which managers have declared their complete set in this run.
 
-    ``deleted`` are the names of services whose deletion the journal knows of.
+    ``deleted`` are the names of services whose deletion the journal knows of; those of this run are known besides.
     """
 
     def __init__(self, store: Store, recorder: Recorder, deleted: Collection[str] = ()) -> None:
         self._store = store
         self._recorder = recorder
-        self._deleted = deleted
+        self._deleted = set(deleted)
+        store.subscribe(SERVICE, self._follow)
         self._complete: set[str] = set()
+
+    def _follow(self, change: Change[pb.Service]) -> None:
+        # A create whose answer was lost may have made a container that shows only after its service is gone.
+        if change.new is not None and change.type == pb.DELETED:
+            self._deleted.add(change.new.metadata.name)
+        elif change.new is not None and change.type == pb.ADDED:
+            self._deleted.discard(change.new.metadata.name)
 
     def declared(self, manager: str) -> None:
         """The manager's complete set is in the store: its orphans go now."""

@@ -318,7 +318,7 @@ async def test_what_is_left_of_a_service_that_the_journal_knows_to_be_deleted_go
         first.declare("unknown")
         await first.settle()
     async with cluster(engine, clock) as second:
-        second.orphans._deleted = frozenset({"gone"})
+        second.orphans._deleted = {"gone"}
         second.operator.containers.resync()
         await second.settle()
         assert [it.spec.service for it in second.store.list(CONTAINER)] == ["unknown"]

@@ -174,3 +174,16 @@ async def test_one_trouble_is_one_event_that_is_counted(world: Cluster) -> None:
     (event,) = [it for it in world.store.list(EVENT) if it.reason == "HandlerFailed"]
     assert event.count == world.engine.calls["start"]
     assert world.store.get(SERVICE, "web").status.ready_replicas == 0
+
+
+async def test_what_shows_only_after_its_service_is_gone_goes_as_well(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    (docker_id,) = world.running()
+    request = world.engine._containers[docker_id].request
+    world.store.delete(SERVICE, "web")
+    await world.settle()
+    assert await world.engine.list() == []
+    await world.engine.create(request)  # late, and its answer lost
+    await world.settle(60)
+    assert await world.engine.list() == []
