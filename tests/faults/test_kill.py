@@ -49,7 +49,7 @@ class Declarer:
                     api.Apply(pb.ApplyRequest(service=services[0]))  # type: ignore[attr-defined]  # the stub is untyped
                 else:
                     api.ApplySet(pb.ApplySetRequest(services=services))  # type: ignore[attr-defined]  # likewise
-            except grpc.RpcError:
+            except (grpc.RpcError, ValueError):  # nobody answers any more; or the channel is closed already
                 return
             self.acknowledged = number
             self.first.set()
