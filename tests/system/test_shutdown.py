@@ -22,6 +22,13 @@ from controller import on
 
 def begun():
     Path("begun").touch()
+
+async def ignore():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
 """
 
 # Ways not to end, and what the log says of each.
@@ -31,11 +38,7 @@ STUBBORN = {
 @on.create("Service")
 async def created(**_):
     begun()
-    while True:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            pass
+    await ignore()
 """,
         "without waiting any longer for what does not end: stubborn: created of web",
     ),
@@ -53,11 +56,7 @@ async def created(**_):
 @on.daemon("Service")
 async def follow(**_):
     begun()
-    while True:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            pass
+    await ignore()
 """,
         "without waiting any longer for what does not end: daemon stubborn: follow of web",
     ),
@@ -66,11 +65,7 @@ async def follow(**_):
 @on.event("Service")
 async def told(**_):
     begun()
-    while True:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            pass
+    await ignore()
 """,
         "without waiting any longer for what does not end: events of web",
     ),
@@ -135,12 +130,6 @@ def test_the_status_of_a_program_that_fails_stays_what_it_is_and_its_error_is_sa
     failing = """
 @on.startup()
 async def stubborn(**_):
-    async def ignore():
-        while True:
-            try:
-                await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                pass
     global kept
     kept = asyncio.create_task(ignore(), name="what is left of it")
     await asyncio.sleep(0)
