@@ -19,7 +19,10 @@ VERSION = 1
 # Everything else of a spec changes in place.
 FIELDS = (
     "image", "command", "entrypoint", "environment", "ports", "labels", "user", "working_dir", "stop_signal",
-    "stop_grace_period", "networks", "volumes", "restarted_at",
+    "stop_grace_period", "networks", "volumes", "restarted_at", "hostname", "init", "read_only", "tmpfs", "cap_add",
+    "cap_drop", "security_opt", "privileged", "devices", "gpus", "group_add", "ulimits", "sysctls", "shm_size",
+    "extra_hosts", "dns", "dns_search", "logging", "healthcheck", "platform", "secrets", "configs", "mem_reservation",
+    "network_mode", "image_digest",
 )  # fmt: skip
 
 

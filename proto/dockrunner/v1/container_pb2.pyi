@@ -5,12 +5,13 @@ A Container: one replica of a service, from the decision to have it until it is 
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from proto.dockrunner.v1 import metadata_pb2 as _metadata_pb2
-from proto.dockrunner.v1 import service_pb2 as _service_pb2
+from proto.dockrunner.v1 import spec_pb2 as _spec_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -63,6 +64,11 @@ class ContainerSpec(_message.Message):
     FAILURES_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    MIN_READY_FIELD_NUMBER: _builtins.int
+    JOINED_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service that it belongs to."""
     slot: _builtins.int
@@ -75,11 +81,27 @@ class ContainerSpec(_message.Message):
     """How often containers of this slot came back before this one was made."""
     restart: _builtins.str
     """Docker's own restart policy for it, as in ServiceSpec.restart."""
+    stopped: _builtins.bool
+    """It is to be stopped and stay so, until its successor serves."""
+    joined: _builtins.str
+    """With network_mode `service:NAME`: the uid of the container whose network it is in."""
     @_builtins.property
-    def template(self) -> _service_pb2.ServiceSpec:
+    def template(self) -> _spec_pb2.ServiceSpec:
         """What it was made from, with each port range resolved to one port. Empty in a container that was found
         in Docker at start: there its labels and its revision say all that is needed.
         """
+
+    @_builtins.property
+    def resources(self) -> Global___Resources:
+        """Limits that Docker changes in place."""
+
+    @_builtins.property
+    def min_ready(self) -> _duration_pb2.Duration:
+        """Without a health check it is ready when it has run for so long."""
+
+    @_builtins.property
+    def run(self) -> _timestamp_pb2.Timestamp:
+        """When its run was due, of a scheduled service."""
 
     def __init__(
         self,
@@ -87,18 +109,50 @@ class ContainerSpec(_message.Message):
         service: _builtins.str = ...,
         slot: _builtins.int = ...,
         revision: _builtins.str = ...,
-        template: _service_pb2.ServiceSpec | None = ...,
+        template: _spec_pb2.ServiceSpec | None = ...,
         failures: _builtins.int = ...,
         restarts: _builtins.int = ...,
         restart: _builtins.str = ...,
+        resources: Global___Resources | None = ...,
+        stopped: _builtins.bool = ...,
+        min_ready: _duration_pb2.Duration | None = ...,
+        joined: _builtins.str = ...,
+        run: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["template", b"template"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["min_ready", b"min_ready", "resources", b"resources", "run", b"run", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "restart", b"restart", "restarts", b"restarts", "revision", b"revision", "service", b"service", "slot", b"slot", "template", b"template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "joined", b"joined", "min_ready", b"min_ready", "resources", b"resources", "restart", b"restart", "restarts", b"restarts", "revision", b"revision", "run", b"run", "service", b"service", "slot", b"slot", "stopped", b"stopped", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ContainerSpec: _TypeAlias = ContainerSpec  # noqa: Y015
+
+@_typing.final
+class Resources(_message.Message):
+    """Limits; 0 is none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPUS_FIELD_NUMBER: _builtins.int
+    MEM_LIMIT_FIELD_NUMBER: _builtins.int
+    PIDS_LIMIT_FIELD_NUMBER: _builtins.int
+    cpus: _builtins.float
+    mem_limit: _builtins.int
+    pids_limit: _builtins.int
+    def __init__(
+        self,
+        *,
+        cpus: _builtins.float = ...,
+        mem_limit: _builtins.int = ...,
+        pids_limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpus", b"cpus", "mem_limit", b"mem_limit", "pids_limit", b"pids_limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resources: _TypeAlias = Resources  # noqa: Y015
 
 @_typing.final
 class Health(_message.Message):
@@ -217,6 +271,8 @@ class ContainerStatus(_message.Message):
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     ADDRESSES_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    READY_AT_FIELD_NUMBER: _builtins.int
     state: Global___ContainerStatus.State.ValueType
     health: Global___Health.Status.ValueType
     ready: _builtins.bool
@@ -233,8 +289,10 @@ class ContainerStatus(_message.Message):
     """How often Docker's restart policy brought it back."""
     message: _builtins.str
     """What keeps it from running, in a sentence."""
+    reason: _builtins.str
+    """What keeps it from running, in one CamelCase word; empty when nothing does."""
     @_builtins.property
-    def ports(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.Port]:
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[_spec_pb2.Port]:
         """Ports as they are published."""
 
     @_builtins.property
@@ -253,6 +311,10 @@ class ContainerStatus(_message.Message):
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_metadata_pb2.Condition]:
         """DeletionBlocked, and what handlers say of it."""
 
+    @_builtins.property
+    def ready_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was ready for the first time."""
+
     def __init__(
         self,
         *,
@@ -265,15 +327,17 @@ class ContainerStatus(_message.Message):
         oom_killed: _builtins.bool = ...,
         restart_count: _builtins.int = ...,
         message: _builtins.str = ...,
-        ports: _abc.Iterable[_service_pb2.Port] | None = ...,
+        ports: _abc.Iterable[_spec_pb2.Port] | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         addresses: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         conditions: _abc.Iterable[_metadata_pb2.Condition] | None = ...,
+        reason: _builtins.str = ...,
+        ready_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "finished_at", b"finished_at", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "finished_at", b"finished_at", "ready_at", b"ready_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "addresses", b"addresses", "conditions", b"conditions", "docker_id", b"docker_id", "exit_code", b"exit_code", "finished_at", b"finished_at", "health", b"health", "image_id", b"image_id", "message", b"message", "oom_killed", b"oom_killed", "ports", b"ports", "ready", b"ready", "restart_count", b"restart_count", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "addresses", b"addresses", "conditions", b"conditions", "docker_id", b"docker_id", "exit_code", b"exit_code", "finished_at", b"finished_at", "health", b"health", "image_id", b"image_id", "message", b"message", "oom_killed", b"oom_killed", "ports", b"ports", "ready", b"ready", "ready_at", b"ready_at", "reason", b"reason", "restart_count", b"restart_count", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -13,6 +13,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from proto.dockrunner.v1 import container_pb2 as _container_pb2
 from proto.dockrunner.v1 import event_pb2 as _event_pb2
 from proto.dockrunner.v1 import service_pb2 as _service_pb2
+from proto.dockrunner.v1 import spec_pb2 as _spec_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -89,6 +90,8 @@ class PlanStep(_message.Message):
         DELETE: PlanStep._Action.ValueType  # 2
         UPDATE: PlanStep._Action.ValueType  # 3
         """Docker changes it in place."""
+        STOP: PlanStep._Action.ValueType  # 4
+        """It is stopped, and stays until its successor serves."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper): ...
     ACTION_UNSPECIFIED: PlanStep.Action.ValueType  # 0
@@ -96,6 +99,8 @@ class PlanStep(_message.Message):
     DELETE: PlanStep.Action.ValueType  # 2
     UPDATE: PlanStep.Action.ValueType  # 3
     """Docker changes it in place."""
+    STOP: PlanStep.Action.ValueType  # 4
+    """It is stopped, and stays until its successor serves."""
 
     ACTION_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
@@ -424,6 +429,7 @@ class DeleteRequest(_message.Message):
     RESOURCE_VERSION_FIELD_NUMBER: _builtins.int
     MANAGER_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uid: _builtins.str
     """When given, must be current (else ABORTED)."""
@@ -433,6 +439,8 @@ class DeleteRequest(_message.Message):
     """Who asks. Default `api`."""
     force: _builtins.bool
     """Deletes another manager's service."""
+    volumes: _builtins.bool
+    """Removes its named volumes as well, when they are this instance's and no other service has them."""
     def __init__(
         self,
         *,
@@ -441,10 +449,11 @@ class DeleteRequest(_message.Message):
         resource_version: _builtins.str = ...,
         manager: _builtins.str = ...,
         force: _builtins.bool = ...,
+        volumes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "manager", b"manager", "name", b"name", "resource_version", b"resource_version", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "manager", b"manager", "name", b"name", "resource_version", b"resource_version", "uid", b"uid", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -555,24 +564,32 @@ class Revision(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    IMAGE_DIGEST_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     number: _builtins.int
     """Counts up from 1."""
+    image_digest: _builtins.str
+    """The digest of the image that its containers run, or the image's id when it came from no registry."""
+    failure: _builtins.str
+    """Why its rollout failed; empty when it did not."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def spec(self) -> _service_pb2.ServiceSpec: ...
+    def spec(self) -> _spec_pb2.ServiceSpec: ...
     def __init__(
         self,
         *,
         revision: _builtins.str = ...,
         number: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
-        spec: _service_pb2.ServiceSpec | None = ...,
+        spec: _spec_pb2.ServiceSpec | None = ...,
+        image_digest: _builtins.str = ...,
+        failure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "number", b"number", "revision", b"revision", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failure", b"failure", "image_digest", b"image_digest", "number", b"number", "revision", b"revision", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

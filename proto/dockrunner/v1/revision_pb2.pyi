@@ -3,10 +3,12 @@
 isort:skip_file
 A ServiceRevision: a specification that a service has or had, kept so that it can be gone back to."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from proto.dockrunner.v1 import metadata_pb2 as _metadata_pb2
-from proto.dockrunner.v1 import service_pb2 as _service_pb2
+from proto.dockrunner.v1 import spec_pb2 as _spec_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,20 +26,60 @@ class ServiceRevision(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class EndedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     METADATA_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     TEMPLATE_FIELD_NUMBER: _builtins.int
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    IMAGE_DIGEST_FIELD_NUMBER: _builtins.int
+    IMAGE_PULLED_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    ROLLED_BACK_TO_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     revision: _builtins.str
     number: _builtins.int
     """Counts up from 1 for each service; one that is gone back to gets a new number."""
+    image_id: _builtins.str
+    """The id of the image that all of its containers run; empty until the first one needs it."""
+    image_digest: _builtins.str
+    """The image's digest in its registry, as in `sha256:…`; empty when it came from none."""
+    image_pulled: _builtins.bool
+    """Whether the image was fetched for it: then it goes with the last revision that has it."""
+    failure: _builtins.str
+    """Why its rollout failed; empty when it did not."""
+    rolled_back_to: _builtins.str
+    """The revision that runs in its place since its rollout failed; empty when it was only stopped."""
     @_builtins.property
     def metadata(self) -> _metadata_pb2.Metadata: ...
     @_builtins.property
-    def template(self) -> _service_pb2.ServiceSpec:
+    def template(self) -> _spec_pb2.ServiceSpec:
         """As it was when it was last the service's own."""
+
+    @_builtins.property
+    def ended(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """It was a job that has ended: exit status by slot."""
 
     def __init__(
         self,
@@ -46,11 +88,17 @@ class ServiceRevision(_message.Message):
         service: _builtins.str = ...,
         revision: _builtins.str = ...,
         number: _builtins.int = ...,
-        template: _service_pb2.ServiceSpec | None = ...,
+        template: _spec_pb2.ServiceSpec | None = ...,
+        image_id: _builtins.str = ...,
+        image_digest: _builtins.str = ...,
+        image_pulled: _builtins.bool = ...,
+        failure: _builtins.str = ...,
+        rolled_back_to: _builtins.str = ...,
+        ended: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "number", b"number", "revision", b"revision", "service", b"service", "template", b"template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "failure", b"failure", "image_digest", b"image_digest", "image_id", b"image_id", "image_pulled", b"image_pulled", "metadata", b"metadata", "number", b"number", "revision", b"revision", "rolled_back_to", b"rolled_back_to", "service", b"service", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

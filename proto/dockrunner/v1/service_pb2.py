@@ -22,42 +22,24 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from proto.dockrunner.v1 import metadata_pb2 as proto_dot_dockrunner_dot_v1_dot_metadata__pb2
+from proto.dockrunner.v1 import spec_pb2 as proto_dot_dockrunner_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!proto/dockrunner/v1/service.proto\x12\rdockrunner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"proto/dockrunner/v1/metadata.proto\"\x8c\x01\n\x07Service\x12)\n\x08metadata\x18\x01 \x01(\x0b\x32\x17.dockrunner.v1.Metadata\x12(\n\x04spec\x18\x02 \x01(\x0b\x32\x1a.dockrunner.v1.ServiceSpec\x12,\n\x06status\x18\x03 \x01(\x0b\x32\x1c.dockrunner.v1.ServiceStatus\"\xe2\x05\n\x0bServiceSpec\x12\r\n\x05image\x18\x01 \x01(\t\x12\x15\n\x08replicas\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x12\n\nentrypoint\x18\x04 \x03(\t\x12@\n\x0b\x65nvironment\x18\x05 \x03(\x0b\x32+.dockrunner.v1.ServiceSpec.EnvironmentEntry\x12\"\n\x05ports\x18\x06 \x03(\x0b\x32\x13.dockrunner.v1.Port\x12\x36\n\x06labels\x18\x07 \x03(\x0b\x32&.dockrunner.v1.ServiceSpec.LabelsEntry\x12\x0c\n\x04user\x18\x08 \x01(\t\x12\x13\n\x0bworking_dir\x18\t \x01(\t\x12\x0f\n\x07restart\x18\n \x01(\t\x12\x13\n\x0bstop_signal\x18\x0b \x01(\t\x12\x34\n\x11stop_grace_period\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bpull_policy\x18\r \x01(\t\x12:\n\x08networks\x18\x0e \x03(\x0b\x32(.dockrunner.v1.ServiceSpec.NetworksEntry\x12%\n\x07volumes\x18\x0f \x03(\x0b\x32\x14.dockrunner.v1.Mount\x12\x30\n\x0crestarted_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aQ\n\rNetworksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0b\x32 .dockrunner.v1.NetworkAttachment:\x02\x38\x01\x42\x0b\n\t_replicas\"L\n\x04Port\x12\x0e\n\x06target\x18\x01 \x01(\r\x12\x11\n\tpublished\x18\x02 \x01(\t\x12\x0f\n\x07host_ip\x18\x03 \x01(\t\x12\x10\n\x08protocol\x18\x04 \x01(\t\"$\n\x11NetworkAttachment\x12\x0f\n\x07\x61liases\x18\x01 \x03(\t\"H\n\x05Mount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x11\n\tread_only\x18\x04 \x01(\x08\"\x87\x02\n\rServiceStatus\x12\x1b\n\x13observed_generation\x18\x01 \x01(\x03\x12\x10\n\x08replicas\x18\x02 \x01(\x05\x12\x18\n\x10updated_replicas\x18\x03 \x01(\x05\x12\x16\n\x0eready_replicas\x18\x04 \x01(\x05\x12\x1a\n\x12\x61vailable_replicas\x18\x05 \x01(\x05\x12\x10\n\x08restarts\x18\x06 \x01(\x03\x12\x10\n\x08revision\x18\x07 \x01(\t\x12,\n\nconditions\x18\x08 \x03(\x0b\x32\x18.dockrunner.v1.Condition\x12\'\n\x07rollout\x18\t \x01(\x0b\x32\x16.dockrunner.v1.Rollout\"j\n\x07Rollout\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\r\n\x05order\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!proto/dockrunner/v1/service.proto\x12\rdockrunner.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"proto/dockrunner/v1/metadata.proto\x1a\x1eproto/dockrunner/v1/spec.proto\"\x8c\x01\n\x07Service\x12)\n\x08metadata\x18\x01 \x01(\x0b\x32\x17.dockrunner.v1.Metadata\x12(\n\x04spec\x18\x02 \x01(\x0b\x32\x1a.dockrunner.v1.ServiceSpec\x12,\n\x06status\x18\x03 \x01(\x0b\x32\x1c.dockrunner.v1.ServiceStatus\"\xf7\x02\n\rServiceStatus\x12\x1b\n\x13observed_generation\x18\x01 \x01(\x03\x12\x10\n\x08replicas\x18\x02 \x01(\x05\x12\x18\n\x10updated_replicas\x18\x03 \x01(\x05\x12\x16\n\x0eready_replicas\x18\x04 \x01(\x05\x12\x1a\n\x12\x61vailable_replicas\x18\x05 \x01(\x05\x12\x10\n\x08restarts\x18\x06 \x01(\x03\x12\x10\n\x08revision\x18\x07 \x01(\t\x12,\n\nconditions\x18\x08 \x03(\x0b\x32\x18.dockrunner.v1.Condition\x12\'\n\x07rollout\x18\t \x01(\x0b\x32\x16.dockrunner.v1.Rollout\x12\x36\n\x12last_schedule_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12next_schedule_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8c\x03\n\x07Rollout\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\r\n\x05order\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.dockrunner.v1.Rollout.State\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x17\n\x0f\x66\x61iled_revision\x18\x07 \x01(\t\x12\x36\n\x12last_progress_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07updated\x18\t \x01(\x05\x12\x14\n\x0c\x66\x61iled_slots\x18\n \x03(\x05\"j\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bIN_PROGRESS\x10\x01\x12\n\n\x06PAUSED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x12\x10\n\x0cROLLING_BACK\x10\x04\x12\x0f\n\x0bROLLED_BACK\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.dockrunner.v1.service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SERVICESPEC_ENVIRONMENTENTRY']._loaded_options = None
-  _globals['_SERVICESPEC_ENVIRONMENTENTRY']._serialized_options = b'8\001'
-  _globals['_SERVICESPEC_LABELSENTRY']._loaded_options = None
-  _globals['_SERVICESPEC_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_SERVICESPEC_NETWORKSENTRY']._loaded_options = None
-  _globals['_SERVICESPEC_NETWORKSENTRY']._serialized_options = b'8\001'
   _globals['_SERVICE']._serialized_start=154
   _globals['_SERVICE']._serialized_end=294
-  _globals['_SERVICESPEC']._serialized_start=297
-  _globals['_SERVICESPEC']._serialized_end=1035
-  _globals['_SERVICESPEC_ENVIRONMENTENTRY']._serialized_start=842
-  _globals['_SERVICESPEC_ENVIRONMENTENTRY']._serialized_end=892
-  _globals['_SERVICESPEC_LABELSENTRY']._serialized_start=894
-  _globals['_SERVICESPEC_LABELSENTRY']._serialized_end=939
-  _globals['_SERVICESPEC_NETWORKSENTRY']._serialized_start=941
-  _globals['_SERVICESPEC_NETWORKSENTRY']._serialized_end=1022
-  _globals['_PORT']._serialized_start=1037
-  _globals['_PORT']._serialized_end=1113
-  _globals['_NETWORKATTACHMENT']._serialized_start=1115
-  _globals['_NETWORKATTACHMENT']._serialized_end=1151
-  _globals['_MOUNT']._serialized_start=1153
-  _globals['_MOUNT']._serialized_end=1225
-  _globals['_SERVICESTATUS']._serialized_start=1228
-  _globals['_SERVICESTATUS']._serialized_end=1491
-  _globals['_ROLLOUT']._serialized_start=1493
-  _globals['_ROLLOUT']._serialized_end=1599
+  _globals['_SERVICESTATUS']._serialized_start=297
+  _globals['_SERVICESTATUS']._serialized_end=672
+  _globals['_ROLLOUT']._serialized_start=675
+  _globals['_ROLLOUT']._serialized_end=1071
+  _globals['_ROLLOUT_STATE']._serialized_start=965
+  _globals['_ROLLOUT_STATE']._serialized_end=1071
 # @@protoc_insertion_point(module_scope)

@@ -5,11 +5,12 @@ A Service: what is wanted, and how far it is."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from proto.dockrunner.v1 import metadata_pb2 as _metadata_pb2
+from proto.dockrunner.v1 import spec_pb2 as _spec_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -31,7 +32,7 @@ class Service(_message.Message):
     @_builtins.property
     def metadata(self) -> _metadata_pb2.Metadata: ...
     @_builtins.property
-    def spec(self) -> Global___ServiceSpec: ...
+    def spec(self) -> _spec_pb2.ServiceSpec: ...
     @_builtins.property
     def status(self) -> Global___ServiceStatus:
         """Written by Dock Runner alone; an Apply's status is ignored."""
@@ -40,7 +41,7 @@ class Service(_message.Message):
         self,
         *,
         metadata: _metadata_pb2.Metadata | None = ...,
-        spec: Global___ServiceSpec | None = ...,
+        spec: _spec_pb2.ServiceSpec | None = ...,
         status: Global___ServiceStatus | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "spec", b"spec", "status", b"status"]  # noqa: Y015
@@ -50,265 +51,6 @@ class Service(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
-
-@_typing.final
-class ServiceSpec(_message.Message):
-    """What is wanted. Names, short forms and defaults follow the Compose specification unless said otherwise."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class EnvironmentEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.str
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class LabelsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.str
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class NetworksEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> Global___NetworkAttachment: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: Global___NetworkAttachment | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    IMAGE_FIELD_NUMBER: _builtins.int
-    REPLICAS_FIELD_NUMBER: _builtins.int
-    COMMAND_FIELD_NUMBER: _builtins.int
-    ENTRYPOINT_FIELD_NUMBER: _builtins.int
-    ENVIRONMENT_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    LABELS_FIELD_NUMBER: _builtins.int
-    USER_FIELD_NUMBER: _builtins.int
-    WORKING_DIR_FIELD_NUMBER: _builtins.int
-    RESTART_FIELD_NUMBER: _builtins.int
-    STOP_SIGNAL_FIELD_NUMBER: _builtins.int
-    STOP_GRACE_PERIOD_FIELD_NUMBER: _builtins.int
-    PULL_POLICY_FIELD_NUMBER: _builtins.int
-    NETWORKS_FIELD_NUMBER: _builtins.int
-    VOLUMES_FIELD_NUMBER: _builtins.int
-    RESTARTED_AT_FIELD_NUMBER: _builtins.int
-    image: _builtins.str
-    """Required: the image reference, e.g. `nginx:1.27` or `registry.local:5000/web@sha256:…`."""
-    replicas: _builtins.int
-    """How many containers are to run, 0 to 1000. Default 1; left out by an Apply, the present number stays."""
-    user: _builtins.str
-    """`USER[:GROUP]`, names or numbers. Default: the image's."""
-    working_dir: _builtins.str
-    """Absolute path. Default: the image's."""
-    restart: _builtins.str
-    """`always` (default), `unless-stopped`, `on-failure[:N]` or `no`. Changes in place."""
-    stop_signal: _builtins.str
-    """Name or number of the signal that asks the process to stop. Default: the image's, else SIGTERM."""
-    pull_policy: _builtins.str
-    """`missing` (default, also `if_not_present`), `always` or `never`."""
-    @_builtins.property
-    def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The arguments, instead of the image's CMD. In the file also one string, split as a shell would."""
-
-    @_builtins.property
-    def entrypoint(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The program, instead of the image's ENTRYPOINT. In the file also one string, split as a shell would."""
-
-    @_builtins.property
-    def environment(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Environment variables. In the file a table, or a list of `NAME=value`."""
-
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Port]:
-        """Published ports. In the file also `[HOST_IP:][PUBLISHED:]TARGET[/PROTOCOL]`."""
-
-    @_builtins.property
-    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Labels of the containers. `dock-runner.` is reserved. In the file a table, or a list of `name=value`."""
-
-    @_builtins.property
-    def stop_grace_period(self) -> _duration_pb2.Duration:
-        """How long a process may take to stop before it is killed. Whole seconds, at most 1 h; default 10 s."""
-
-    @_builtins.property
-    def networks(self) -> _containers.MessageMap[_builtins.str, Global___NetworkAttachment]:
-        """Networks by name. `default` is the instance's own, and what a service without any is attached to.
-        In the file also a list of names.
-        """
-
-    @_builtins.property
-    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mount]:
-        """Mounts. In the file also `[SOURCE:]TARGET[:ro|rw]`."""
-
-    @_builtins.property
-    def restarted_at(self) -> _timestamp_pb2.Timestamp:
-        """When a restart was last asked for: containers made before are replaced, as by an update. Set by Restart; an
-        Apply that leaves it out, or names an earlier time, keeps it.
-        """
-
-    def __init__(
-        self,
-        *,
-        image: _builtins.str = ...,
-        replicas: _builtins.int | None = ...,
-        command: _abc.Iterable[_builtins.str] | None = ...,
-        entrypoint: _abc.Iterable[_builtins.str] | None = ...,
-        environment: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        ports: _abc.Iterable[Global___Port] | None = ...,
-        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        user: _builtins.str = ...,
-        working_dir: _builtins.str = ...,
-        restart: _builtins.str = ...,
-        stop_signal: _builtins.str = ...,
-        stop_grace_period: _duration_pb2.Duration | None = ...,
-        pull_policy: _builtins.str = ...,
-        networks: _abc.Mapping[_builtins.str, Global___NetworkAttachment] | None = ...,
-        volumes: _abc.Iterable[Global___Mount] | None = ...,
-        restarted_at: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas", "restarted_at", b"restarted_at", "stop_grace_period", b"stop_grace_period"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "command", b"command", "entrypoint", b"entrypoint", "environment", b"environment", "image", b"image", "labels", b"labels", "networks", b"networks", "ports", b"ports", "pull_policy", b"pull_policy", "replicas", b"replicas", "restart", b"restart", "restarted_at", b"restarted_at", "stop_grace_period", b"stop_grace_period", "stop_signal", b"stop_signal", "user", b"user", "volumes", b"volumes", "working_dir", b"working_dir"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
-    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
-
-Global___ServiceSpec: _TypeAlias = ServiceSpec  # noqa: Y015
-
-@_typing.final
-class Port(_message.Message):
-    """A published port, or a range of published ports from which each replica gets one."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TARGET_FIELD_NUMBER: _builtins.int
-    PUBLISHED_FIELD_NUMBER: _builtins.int
-    HOST_IP_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
-    target: _builtins.int
-    """Port inside the container, 1 to 65535."""
-    published: _builtins.str
-    """Port on the host: `8080`, a range `8080-8089`, or empty for one that Docker chooses."""
-    host_ip: _builtins.str
-    """Address on the host. Default: all addresses."""
-    protocol: _builtins.str
-    """`tcp` (default), `udp` or `sctp`."""
-    def __init__(
-        self,
-        *,
-        target: _builtins.int = ...,
-        published: _builtins.str = ...,
-        host_ip: _builtins.str = ...,
-        protocol: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_ip", b"host_ip", "protocol", b"protocol", "published", b"published", "target", b"target"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Port: _TypeAlias = Port  # noqa: Y015
-
-@_typing.final
-class NetworkAttachment(_message.Message):
-    """How a service is attached to a network."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ALIASES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Further DNS names; the service's own name is always one."""
-
-    def __init__(
-        self,
-        *,
-        aliases: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkAttachment: _TypeAlias = NetworkAttachment  # noqa: Y015
-
-@_typing.final
-class Mount(_message.Message):
-    """A mount inside the container."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TYPE_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
-    TARGET_FIELD_NUMBER: _builtins.int
-    READ_ONLY_FIELD_NUMBER: _builtins.int
-    type: _builtins.str
-    """`volume` (default), `bind` or `tmpfs`."""
-    source: _builtins.str
-    """Volume: its name, empty for an anonymous one. Bind: an absolute host path that exists. Tmpfs: empty."""
-    target: _builtins.str
-    """Absolute path inside the container."""
-    read_only: _builtins.bool
-    """Whether writing is refused. Default false."""
-    def __init__(
-        self,
-        *,
-        type: _builtins.str = ...,
-        source: _builtins.str = ...,
-        target: _builtins.str = ...,
-        read_only: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_only", b"read_only", "source", b"source", "target", b"target", "type", b"type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Mount: _TypeAlias = Mount  # noqa: Y015
 
 @_typing.final
 class ServiceStatus(_message.Message):
@@ -325,6 +67,8 @@ class ServiceStatus(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
     ROLLOUT_FIELD_NUMBER: _builtins.int
+    LAST_SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
     observed_generation: _builtins.int
     """The generation that the rest of this status speaks of."""
     replicas: _builtins.int
@@ -345,8 +89,14 @@ class ServiceStatus(_message.Message):
 
     @_builtins.property
     def rollout(self) -> Global___Rollout:
-        """The update in progress; absent while there is none."""
+        """The update in progress, or one that did not get to its end; absent while there is none."""
 
+    @_builtins.property
+    def last_schedule_time(self) -> _timestamp_pb2.Timestamp:
+        """When a scheduled service last ran, and when it will next."""
+
+    @_builtins.property
+    def next_schedule_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -359,10 +109,12 @@ class ServiceStatus(_message.Message):
         revision: _builtins.str = ...,
         conditions: _abc.Iterable[_metadata_pb2.Condition] | None = ...,
         rollout: Global___Rollout | None = ...,
+        last_schedule_time: _timestamp_pb2.Timestamp | None = ...,
+        next_schedule_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_schedule_time", b"last_schedule_time", "next_schedule_time", b"next_schedule_time", "rollout", b"rollout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_replicas", b"available_replicas", "conditions", b"conditions", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "restarts", b"restarts", "revision", b"revision", "rollout", b"rollout", "updated_replicas", b"updated_replicas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_replicas", b"available_replicas", "conditions", b"conditions", "last_schedule_time", b"last_schedule_time", "next_schedule_time", b"next_schedule_time", "observed_generation", b"observed_generation", "ready_replicas", b"ready_replicas", "replicas", b"replicas", "restarts", b"restarts", "revision", b"revision", "rollout", b"rollout", "updated_replicas", b"updated_replicas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -374,19 +126,69 @@ class Rollout(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Rollout._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Rollout._State.ValueType  # 0
+        IN_PROGRESS: Rollout._State.ValueType  # 1
+        PAUSED: Rollout._State.ValueType  # 2
+        """Held by SetPaused."""
+        FAILED: Rollout._State.ValueType  # 3
+        """Stopped by a failure; a change, a resume or a restart goes on."""
+        ROLLING_BACK: Rollout._State.ValueType  # 4
+        """On the way back to the revision that this one was to replace."""
+        ROLLED_BACK: Rollout._State.ValueType  # 5
+        """Back on `revision`; `failed_revision` is what the specification says."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: Rollout.State.ValueType  # 0
+    IN_PROGRESS: Rollout.State.ValueType  # 1
+    PAUSED: Rollout.State.ValueType  # 2
+    """Held by SetPaused."""
+    FAILED: Rollout.State.ValueType  # 3
+    """Stopped by a failure; a change, a resume or a restart goes on."""
+    ROLLING_BACK: Rollout.State.ValueType  # 4
+    """On the way back to the revision that this one was to replace."""
+    ROLLED_BACK: Rollout.State.ValueType  # 5
+    """Back on `revision`; `failed_revision` is what the specification says."""
+
     REVISION_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FAILED_REVISION_FIELD_NUMBER: _builtins.int
+    LAST_PROGRESS_TIME_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
+    FAILED_SLOTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """The revision that is being rolled out."""
     order: _builtins.str
     """`start-first` or `stop-first`."""
     reason: _builtins.str
     """Why it is that order, when the order was forced."""
+    state: Global___Rollout.State.ValueType
+    message: _builtins.str
+    """What it waits for, or why it failed."""
+    failed_revision: _builtins.str
+    """In a rollback: the revision that failed."""
+    updated: _builtins.int
+    """Slots whose containers are of the revision and have shown that they work."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
+
+    @_builtins.property
+    def last_progress_time(self) -> _timestamp_pb2.Timestamp:
+        """When a container was last brought to the revision, or the beginning."""
+
+    @_builtins.property
+    def failed_slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Slots whose containers of the revision have failed."""
 
     def __init__(
         self,
@@ -395,10 +197,16 @@ class Rollout(_message.Message):
         order: _builtins.str = ...,
         reason: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___Rollout.State.ValueType = ...,
+        message: _builtins.str = ...,
+        failed_revision: _builtins.str = ...,
+        last_progress_time: _timestamp_pb2.Timestamp | None = ...,
+        updated: _builtins.int = ...,
+        failed_slots: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_progress_time", b"last_progress_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "reason", b"reason", "revision", b"revision", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_revision", b"failed_revision", "failed_slots", b"failed_slots", "last_progress_time", b"last_progress_time", "message", b"message", "order", b"order", "reason", b"reason", "revision", b"revision", "start_time", b"start_time", "state", b"state", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
