@@ -28,7 +28,7 @@ from proto.dockrunner.v1 import metadata_pb2 as proto_dot_dockrunner_dot_v1_dot_
 from proto.dockrunner.v1 import spec_pb2 as proto_dot_dockrunner_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#proto/dockrunner/v1/container.proto\x12\rdockrunner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"proto/dockrunner/v1/metadata.proto\x1a\x1eproto/dockrunner/v1/spec.proto\"\x92\x01\n\tContainer\x12)\n\x08metadata\x18\x01 \x01(\x0b\x32\x17.dockrunner.v1.Metadata\x12*\n\x04spec\x18\x02 \x01(\x0b\x32\x1c.dockrunner.v1.ContainerSpec\x12.\n\x06status\x18\x03 \x01(\x0b\x32\x1e.dockrunner.v1.ContainerStatus\"\xc8\x02\n\rContainerSpec\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\t\x12,\n\x08template\x18\x04 \x01(\x0b\x32\x1a.dockrunner.v1.ServiceSpec\x12\x10\n\x08\x66\x61ilures\x18\x05 \x01(\x05\x12\x10\n\x08restarts\x18\x06 \x01(\x03\x12\x0f\n\x07restart\x18\x07 \x01(\t\x12+\n\tresources\x18\x08 \x01(\x0b\x32\x18.dockrunner.v1.Resources\x12\x0f\n\x07stopped\x18\t \x01(\x08\x12,\n\tmin_ready\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06joined\x18\x0b \x01(\t\x12\'\n\x03run\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\tResources\x12\x0c\n\x04\x63pus\x18\x01 \x01(\x01\x12\x11\n\tmem_limit\x18\x02 \x01(\x03\x12\x12\n\npids_limit\x18\x03 \x01(\x03\"F\n\x06Health\"<\n\x06Status\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07HEALTHY\x10\x02\x12\r\n\tUNHEALTHY\x10\x03\"\xf0\x05\n\x0f\x43ontainerStatus\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.dockrunner.v1.ContainerStatus.State\x12,\n\x06health\x18\x02 \x01(\x0e\x32\x1c.dockrunner.v1.Health.Status\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x11\n\tdocker_id\x18\x04 \x01(\t\x12\x10\n\x08image_id\x18\x05 \x01(\t\x12\x16\n\texit_code\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\noom_killed\x18\x07 \x01(\x08\x12\x15\n\rrestart_count\x18\x08 \x01(\x03\x12\x0f\n\x07message\x18\t \x01(\t\x12\"\n\x05ports\x18\n \x03(\x0b\x32\x13.dockrunner.v1.Port\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\taddresses\x18\r \x03(\x0b\x32-.dockrunner.v1.ContainerStatus.AddressesEntry\x12,\n\nconditions\x18\x0e \x03(\x0b\x32\x18.dockrunner.v1.Condition\x12\x0e\n\x06reason\x18\x0f \x01(\t\x12,\n\x08ready_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x30\n\x0e\x41\x64\x64ressesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x7f\n\x05State\x12\x0b\n\x07PENDING\x10\x00\x12\x0b\n\x07PULLING\x10\x01\x12\x0b\n\x07\x43REATED\x10\x02\x12\x0c\n\x08STARTING\x10\x03\x12\x0b\n\x07RUNNING\x10\x04\x12\x0e\n\nRESTARTING\x10\x05\x12\n\n\x06PAUSED\x10\x06\x12\x0c\n\x08STOPPING\x10\x07\x12\n\n\x06\x45XITED\x10\x08\x42\x0c\n\n_exit_codeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#proto/dockrunner/v1/container.proto\x12\rdockrunner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"proto/dockrunner/v1/metadata.proto\x1a\x1eproto/dockrunner/v1/spec.proto\"\x92\x01\n\tContainer\x12)\n\x08metadata\x18\x01 \x01(\x0b\x32\x17.dockrunner.v1.Metadata\x12*\n\x04spec\x18\x02 \x01(\x0b\x32\x1c.dockrunner.v1.ContainerSpec\x12.\n\x06status\x18\x03 \x01(\x0b\x32\x1e.dockrunner.v1.ContainerStatus\"\xe7\x02\n\rContainerSpec\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\t\x12,\n\x08template\x18\x04 \x01(\x0b\x32\x1a.dockrunner.v1.ServiceSpec\x12\x10\n\x08\x66\x61ilures\x18\x05 \x01(\x05\x12\x10\n\x08restarts\x18\x06 \x01(\x03\x12\x0f\n\x07restart\x18\x07 \x01(\t\x12+\n\tresources\x18\x08 \x01(\x0b\x32\x18.dockrunner.v1.Resources\x12\x0f\n\x07stopped\x18\t \x01(\x08\x12,\n\tmin_ready\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06joined\x18\x0b \x01(\t\x12\'\n\x03run\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04held\x18\r \x01(\x08\x12\x0f\n\x07\x66ollows\x18\x0e \x01(\t\"@\n\tResources\x12\x0c\n\x04\x63pus\x18\x01 \x01(\x01\x12\x11\n\tmem_limit\x18\x02 \x01(\x03\x12\x12\n\npids_limit\x18\x03 \x01(\x03\"F\n\x06Health\"<\n\x06Status\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07HEALTHY\x10\x02\x12\r\n\tUNHEALTHY\x10\x03\"\xf0\x05\n\x0f\x43ontainerStatus\x12\x33\n\x05state\x18\x01 \x01(\x0e\x32$.dockrunner.v1.ContainerStatus.State\x12,\n\x06health\x18\x02 \x01(\x0e\x32\x1c.dockrunner.v1.Health.Status\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x11\n\tdocker_id\x18\x04 \x01(\t\x12\x10\n\x08image_id\x18\x05 \x01(\t\x12\x16\n\texit_code\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\noom_killed\x18\x07 \x01(\x08\x12\x15\n\rrestart_count\x18\x08 \x01(\x03\x12\x0f\n\x07message\x18\t \x01(\t\x12\"\n\x05ports\x18\n \x03(\x0b\x32\x13.dockrunner.v1.Port\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\taddresses\x18\r \x03(\x0b\x32-.dockrunner.v1.ContainerStatus.AddressesEntry\x12,\n\nconditions\x18\x0e \x03(\x0b\x32\x18.dockrunner.v1.Condition\x12\x0e\n\x06reason\x18\x0f \x01(\t\x12,\n\x08ready_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x30\n\x0e\x41\x64\x64ressesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x7f\n\x05State\x12\x0b\n\x07PENDING\x10\x00\x12\x0b\n\x07PULLING\x10\x01\x12\x0b\n\x07\x43REATED\x10\x02\x12\x0c\n\x08STARTING\x10\x03\x12\x0b\n\x07RUNNING\x10\x04\x12\x0e\n\nRESTARTING\x10\x05\x12\n\n\x06PAUSED\x10\x06\x12\x0c\n\x08STOPPING\x10\x07\x12\n\n\x06\x45XITED\x10\x08\x42\x0c\n\n_exit_codeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,17 +40,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTAINER']._serialized_start=188
   _globals['_CONTAINER']._serialized_end=334
   _globals['_CONTAINERSPEC']._serialized_start=337
-  _globals['_CONTAINERSPEC']._serialized_end=665
-  _globals['_RESOURCES']._serialized_start=667
-  _globals['_RESOURCES']._serialized_end=731
-  _globals['_HEALTH']._serialized_start=733
-  _globals['_HEALTH']._serialized_end=803
-  _globals['_HEALTH_STATUS']._serialized_start=743
-  _globals['_HEALTH_STATUS']._serialized_end=803
-  _globals['_CONTAINERSTATUS']._serialized_start=806
-  _globals['_CONTAINERSTATUS']._serialized_end=1558
-  _globals['_CONTAINERSTATUS_ADDRESSESENTRY']._serialized_start=1367
-  _globals['_CONTAINERSTATUS_ADDRESSESENTRY']._serialized_end=1415
-  _globals['_CONTAINERSTATUS_STATE']._serialized_start=1417
-  _globals['_CONTAINERSTATUS_STATE']._serialized_end=1544
+  _globals['_CONTAINERSPEC']._serialized_end=696
+  _globals['_RESOURCES']._serialized_start=698
+  _globals['_RESOURCES']._serialized_end=762
+  _globals['_HEALTH']._serialized_start=764
+  _globals['_HEALTH']._serialized_end=834
+  _globals['_HEALTH_STATUS']._serialized_start=774
+  _globals['_HEALTH_STATUS']._serialized_end=834
+  _globals['_CONTAINERSTATUS']._serialized_start=837
+  _globals['_CONTAINERSTATUS']._serialized_end=1589
+  _globals['_CONTAINERSTATUS_ADDRESSESENTRY']._serialized_start=1398
+  _globals['_CONTAINERSTATUS_ADDRESSESENTRY']._serialized_end=1446
+  _globals['_CONTAINERSTATUS_STATE']._serialized_start=1448
+  _globals['_CONTAINERSTATUS_STATE']._serialized_end=1575
 # @@protoc_insertion_point(module_scope)

@@ -69,6 +69,8 @@ class ContainerSpec(_message.Message):
     MIN_READY_FIELD_NUMBER: _builtins.int
     JOINED_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    FOLLOWS_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service that it belongs to."""
     slot: _builtins.int
@@ -84,7 +86,13 @@ class ContainerSpec(_message.Message):
     stopped: _builtins.bool
     """It is to be stopped and stay so, until its successor serves."""
     joined: _builtins.str
-    """With network_mode `service:NAME`: the uid of the container whose network it is in."""
+    """With network_mode `service:NAME`: the uid of the container whose network it is in, `@`, and when that was started,
+    as a restart gives it another network.
+    """
+    held: _builtins.bool
+    """It is made and not started yet: its predecessor in the slot goes first."""
+    follows: _builtins.str
+    """The revisions of the services after whose updates it is replaced, `NAME=REVISION` with commas between."""
     @_builtins.property
     def template(self) -> _spec_pb2.ServiceSpec:
         """What it was made from, with each port range resolved to one port. Empty in a container that was found
@@ -118,10 +126,12 @@ class ContainerSpec(_message.Message):
         min_ready: _duration_pb2.Duration | None = ...,
         joined: _builtins.str = ...,
         run: _timestamp_pb2.Timestamp | None = ...,
+        held: _builtins.bool = ...,
+        follows: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["min_ready", b"min_ready", "resources", b"resources", "run", b"run", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "joined", b"joined", "min_ready", b"min_ready", "resources", b"resources", "restart", b"restart", "restarts", b"restarts", "revision", b"revision", "run", b"run", "service", b"service", "slot", b"slot", "stopped", b"stopped", "template", b"template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "follows", b"follows", "held", b"held", "joined", b"joined", "min_ready", b"min_ready", "resources", b"resources", "restart", b"restart", "restarts", b"restarts", "revision", b"revision", "run", b"run", "service", b"service", "slot", b"slot", "stopped", b"stopped", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

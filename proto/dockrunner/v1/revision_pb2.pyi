@@ -6,6 +6,7 @@ A ServiceRevision: a specification that a service has or had, kept so that it ca
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from proto.dockrunner.v1 import metadata_pb2 as _metadata_pb2
 from proto.dockrunner.v1 import spec_pb2 as _spec_pb2
@@ -57,6 +58,10 @@ class ServiceRevision(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     ROLLED_BACK_TO_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
+    FAILURE_REASON_FIELD_NUMBER: _builtins.int
+    WORKED_FIELD_NUMBER: _builtins.int
+    LAST_TICK_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     revision: _builtins.str
     number: _builtins.int
@@ -68,9 +73,16 @@ class ServiceRevision(_message.Message):
     image_pulled: _builtins.bool
     """Whether the image was fetched for it: then it goes with the last revision that has it."""
     failure: _builtins.str
-    """Why its rollout failed; empty when it did not."""
+    """Why its rollout failed, for people; empty when it did not."""
     rolled_back_to: _builtins.str
     """The revision that runs in its place since its rollout failed; empty when it was only stopped."""
+    failure_reason: _builtins.str
+    """Why its rollout failed: `Deadline`, which is forgotten once it works after all, or `ContainersFailed`."""
+    worked: _builtins.bool
+    """Whether containers of it were ready when the next one was declared: only to such a one is a failed rollout taken
+    back.
+    """
+    schedule: _builtins.str
     @_builtins.property
     def metadata(self) -> _metadata_pb2.Metadata: ...
     @_builtins.property
@@ -80,6 +92,12 @@ class ServiceRevision(_message.Message):
     @_builtins.property
     def ended(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
         """It was a job that has ended: exit status by slot."""
+
+    @_builtins.property
+    def last_tick(self) -> _timestamp_pb2.Timestamp:
+        """Of a scheduled service: up to when its ticks are done with, be it that they were run, left out or missed; and the
+        schedule and time zone that those were of. Kept with the newest revision.
+        """
 
     def __init__(
         self,
@@ -95,10 +113,14 @@ class ServiceRevision(_message.Message):
         failure: _builtins.str = ...,
         rolled_back_to: _builtins.str = ...,
         ended: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        failure_reason: _builtins.str = ...,
+        worked: _builtins.bool = ...,
+        last_tick: _timestamp_pb2.Timestamp | None = ...,
+        schedule: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "template", b"template"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_tick", b"last_tick", "metadata", b"metadata", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "failure", b"failure", "image_digest", b"image_digest", "image_id", b"image_id", "image_pulled", b"image_pulled", "metadata", b"metadata", "number", b"number", "revision", b"revision", "rolled_back_to", b"rolled_back_to", "service", b"service", "template", b"template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "failure", b"failure", "failure_reason", b"failure_reason", "image_digest", b"image_digest", "image_id", b"image_id", "image_pulled", b"image_pulled", "last_tick", b"last_tick", "metadata", b"metadata", "number", b"number", "revision", b"revision", "rolled_back_to", b"rolled_back_to", "schedule", b"schedule", "service", b"service", "template", b"template", "worked", b"worked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -165,6 +165,7 @@ class Rollout(_message.Message):
     LAST_PROGRESS_TIME_FIELD_NUMBER: _builtins.int
     UPDATED_FIELD_NUMBER: _builtins.int
     FAILED_SLOTS_FIELD_NUMBER: _builtins.int
+    MOST_UPDATED_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """The revision that is being rolled out."""
     order: _builtins.str
@@ -178,6 +179,8 @@ class Rollout(_message.Message):
     """In a rollback: the revision that failed."""
     updated: _builtins.int
     """Slots whose containers are of the revision and have shown that they work."""
+    most_updated: _builtins.int
+    """The most that `updated` has been: only what goes beyond it is progress."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -203,10 +206,11 @@ class Rollout(_message.Message):
         last_progress_time: _timestamp_pb2.Timestamp | None = ...,
         updated: _builtins.int = ...,
         failed_slots: _abc.Iterable[_builtins.int] | None = ...,
+        most_updated: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_progress_time", b"last_progress_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_revision", b"failed_revision", "failed_slots", b"failed_slots", "last_progress_time", b"last_progress_time", "message", b"message", "order", b"order", "reason", b"reason", "revision", b"revision", "start_time", b"start_time", "state", b"state", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_revision", b"failed_revision", "failed_slots", b"failed_slots", "last_progress_time", b"last_progress_time", "message", b"message", "most_updated", b"most_updated", "order", b"order", "reason", b"reason", "revision", b"revision", "start_time", b"start_time", "state", b"state", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
