@@ -143,4 +143,14 @@ class ImageMissing(EngineError):
 
 
 class PullError(EngineError):
-    """The image could not be fetched."""
+    """An image could not be fetched or asked for.
+
+    ``reason`` says why in one word, as a condition shows it: ``ImageNotFound``, ``ImageDenied``, ``RateLimited``,
+    ``RegistryUnreachable``, ``DiskFull``, or ``PullFailed`` for anything else. ``wait`` is how many seconds a registry
+    that limits its requests asks for, if it says so.
+    """
+
+    def __init__(self, message: str, reason: str = "PullFailed", wait: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.wait = wait

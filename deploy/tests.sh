@@ -8,7 +8,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 declare -A package=(
     [dockerd]=docker.io [iptables]=iptables [ip]=iproute2 [busybox]=busybox-static [nsenter]=util-linux
-    [docker-registry]=docker-registry [strace]=strace
+    [docker-registry]=docker-registry [strace]=strace [haproxy]=haproxy
 )
 missing=()
 for program in "${!package[@]}"; do

@@ -101,7 +101,8 @@ class PrivateEngine:
     As a context manager it is started, and at the end all that it ever made is gone, whatever state it is in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self._options = options  # for dockerd, beyond those below
         reason = missing()
         if reason:
             raise Unavailable(reason)
@@ -132,7 +133,7 @@ class PrivateEngine:
             self._process = subprocess.Popen(
                 [*self.enter(), "dockerd", "--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec",
                  "--pidfile", f"{self.folder}/docker.pid", "--host", self.host, "--log-level", "warn",
-                 "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{self.name}"],
+                 "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{self.name}", *self._options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + 30

@@ -10,7 +10,8 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -28,10 +29,17 @@ from controller.scheduler.docker_client import (
     explained,
     translated,
 )
-from controller.scheduler.docker_container import Json, create_json, inspected, listed, restart_policy
+from controller.scheduler.docker_container import Json, inspected, listed
+from controller.scheduler.docker_create import create_json, restart_policy
 from controller.scheduler.docker_events import ACTIONS, EventStream, Seen, Subscription
+from controller.scheduler.docker_images import Images, discard_image, find_image
+from controller.scheduler.docker_networks import Networks
+from controller.scheduler.docker_resources import Machine, limits
+from controller.scheduler.docker_seccomp import with_profiles
 from controller.scheduler.docker_threads import Threads
-from controller.scheduler.engine import LABEL_INSTANCE, LABEL_UID, CreateRequest, EngineEvent, Observed, Progress
+from controller.scheduler.docker_volumes import check_volumes, checked_mounts, removed, volumes_of
+from controller.scheduler.engine import LABEL_INSTANCE, LABEL_UID, CreateRequest, EngineEvent, Image, Observed, Progress
+from proto.dockrunner import v1 as pb
 
 T = TypeVar("T")
 
@@ -40,12 +48,11 @@ PING = 3.0
 READ = 15.0
 MUTATION = 60.0  # a start takes 0.2 s, but fifty at once queue in the engine
 STOP_MARGIN = 30.0  # what the engine may take beyond the grace period
-PULL_IDLE = 120.0  # for how long a pull may say nothing
 REMOVAL = 10.0  # how long a removal that is in progress is waited for
 
 # Threads. Pings and lists have their own, so that calls which hang never hide that the engine answers; stops mostly
 # wait for their container and must not hold up starts.
-PROBES, READS, PULLS, STOPS = 2, 4, 4, 32
+PROBES, READS, STOPS = 2, 4, 32
 
 
 class DockerEngine:
@@ -62,14 +69,13 @@ class DockerEngine:
         self._ours = f"{LABEL_INSTANCE}={instance}"
         self._local = threading.local()
         self._version = ""
+        self._machine: Machine | None = None
         self._probes = Threads("docker-probe", PROBES, self._leave_thread)
         self._reads = Threads("docker-read", READS, self._leave_thread)
         self._mutations = Threads("docker-mutation", concurrency, self._leave_thread)
         self._stops = Threads("docker-stop", STOPS, self._leave_thread)
-        self._pulls = Threads("docker-pull", PULLS)
-        self._networks: dict[str, str] = {}  # the ids of this instance's networks, by name
-        self._network_names: dict[str, str] = {}  # by id, also of those that are gone
-        self._network_lock = asyncio.Lock()
+        self._images = Images(self._address, self._negotiated, self._observe)
+        self._networks = Networks(instance, self._mutate)
         self._seen = Seen()
         self._subscriptions: set[Subscription] = set()
 
@@ -84,44 +90,39 @@ class DockerEngine:
         return await self._call(self._probes, "list", call, READ)
 
     async def inspect(self, container_id: str) -> Observed:
+        if self._machine is None:
+            await self._call(self._reads, "info", self._known_machine, READ)
         return translated(inspected, await self._inspect(container_id))
 
+    async def image(self, reference: str) -> Image | None:
+        return await self._call(self._reads, "image", lambda client: find_image(client, reference), READ)
+
     async def pull(self, image: str, progress: Progress) -> None:
-        loop = asyncio.get_running_loop()
-        clients: list[StreamClient] = []
+        await self._images.pull(image, progress)
 
-        def report(text: str) -> None:
-            loop.call_soon_threadsafe(progress, text)
+    async def digest_of(self, image: str) -> str:
+        return await self._images.digest_of(image)
 
-        def call() -> None:
-            version = self._negotiated()
-            client = StreamClient(self._address, version, self._observe, answer=PULL_IDLE, idle=PULL_IDLE)
-            clients.append(client)
-            with contextlib.closing(client):
-                client.pull_image(image, report)
+    async def remove_image(self, reference: str) -> bool:
+        return await self._mutate("remove_image", lambda client: discard_image(client, reference))
 
-        began, code = time.monotonic(), "error"
-        try:
-            await self._pulls.run(call)
-            code = "200"
-        except EngineUnavailable:
-            code = "unavailable"
-            raise
-        finally:
-            # Whoever no longer waits does not want the image either: without a reader the engine gives up as well.
-            for client in clients:
-                client.hang_up()
-            self._observe("pull", code, time.monotonic() - began)
+    async def ensure_network(self, name: str, definition: pb.NetworkDefinition) -> None:
+        await self._networks.ensure(name, definition)
 
-    async def ensure_network(self, name: str) -> None:
-        await self._network(name)
+    async def remove_network(self, name: str) -> None:
+        await self._networks.remove(name)
+
+    async def volumes(self) -> Mapping[str, Mapping[str, str]]:
+        return await self._call(self._reads, "volume", partial(volumes_of, self._instance), READ)
+
+    async def remove_volume(self, name: str) -> bool:
+        return await self._mutate("volume", partial(removed, self._instance, name))
 
     async def create(self, request: CreateRequest) -> str:
         try:
             return await self._create(request)
         except NetworkMissing:
-            for name in request.networks:
-                self._networks.pop(name, None)
+            self._networks.forget(request.networks)
             return await self._create(request)
 
     async def start(self, container_id: str) -> None:
@@ -133,11 +134,22 @@ class DockerEngine:
                 if error.network in repaired:
                     raise
                 repaired.add(error.network)
-                await self._rejoin(container_id, error)
+                await self._networks.rejoin(await self._inspect(container_id), error)
 
-    async def update(self, container_id: str, restart: str) -> None:
-        policy = restart_policy(restart)
-        await self._mutate("update", lambda client: client.update_restart_policy(container_id, policy))
+    async def update(self, container_id: str, restart: str, resources: pb.Resources) -> None:
+        def call(client: Client) -> None:
+            body = {"RestartPolicy": restart_policy(restart)}
+            if self._known_machine(client).effective(resources) != self.effective(limits(client.look_at(container_id))):
+                body |= self._known_machine(client).changed(resources)
+            client.change_container(container_id, body)
+
+        await self._mutate("update", call)
+
+    def effective(self, resources: pb.Resources) -> pb.Resources:
+        return resources if self._machine is None else self._machine.effective(resources)
+
+    async def last_lines(self, container_id: str, count: int) -> Sequence[str]:
+        return await self._call(self._reads, "logs", lambda client: client.last_lines(container_id, count), READ)
 
     async def stop(self, container_id: str, grace: float) -> None:
         seconds = math.ceil(grace)
@@ -151,6 +163,8 @@ class DockerEngine:
                 await self._mutate("remove", lambda client: client.remove_container(container_id, v=True))
             except RemovalInProgress:
                 await self._gone(container_id)
+        with contextlib.suppress(EngineError):  # another removal or creation will come to them
+            await self._networks.tidy()
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         subscription = Subscription(self._subscribe, self._seen, explain)
@@ -165,25 +179,38 @@ class DockerEngine:
     async def close(self) -> None:
         for subscription in self._subscriptions:
             subscription.close()
-        pools = (self._probes, self._reads, self._mutations, self._stops, self._pulls)
+        pools = (self._probes, self._reads, self._mutations, self._stops, *self._images.pools)
         await asyncio.gather(*(pool.close(lambda: EngineUnavailable("the engine was closed")) for pool in pools))
 
     # Creation.
 
     async def _create(self, request: CreateRequest) -> str:
-        networks = {name: await self._network(name) for name in request.networks}
-        body = create_json(request, self._instance, networks)
+        networks = {
+            name: await self._networks.ensure(name, attachment.definition)
+            for name, attachment in request.networks.items()
+        }
+        if mounts := checked_mounts(request.template):
+            await self._mutate("volume", partial(check_volumes, mounts))
         for _ in range(3):
             try:
-                made = await self._mutate("create", lambda client: client.make_container(body, request.name))
-                await self._join(made, request, list(networks)[1:])
+                made = await self._mutate("create", partial(self._make, request, networks))
+                for name in list(networks)[1:]:
+                    await self._networks.connect(made, networks[name], request.networks[name])
                 return made
             except NameTaken as taken:
-                if found := await self._adopt(taken, request):
+                if found := await self._adopt(taken, request, networks):
                     return found
         raise EngineError(f"the name {request.name} is not free, though the container that had it is gone")
 
-    async def _adopt(self, taken: NameTaken, request: CreateRequest) -> str:
+    def _make(self, request: CreateRequest, networks: Mapping[str, str], client: Client) -> str:
+        """Runs in a thread, as files may have to be read."""
+        if request.resources != pb.Resources():
+            request = replace(request, resources=self._known_machine(client).effective(request.resources))
+        security = with_profiles(request.template.security_opt)
+        body = create_json(request, self._instance, networks, client.api_version, security)
+        return client.make_container(body, request.name, request.template.platform)
+
+    async def _adopt(self, taken: NameTaken, request: CreateRequest, networks: Mapping[str, str]) -> str:
         """The id of our own container of that name; empty when it has gone meanwhile.
 
         Raises:
@@ -201,57 +228,10 @@ class DockerEngine:
             return ""
         joined = data["NetworkSettings"]["Networks"]
         present = {*joined, *(entry["NetworkID"] for entry in joined.values())}
-        await self._join(
-            taken.holder, request, [name for name in request.networks if not {name, self._networks[name]} & present]
-        )
+        for name, network in networks.items():
+            if not {name, network} & present:
+                await self._networks.connect(taken.holder, network, request.networks[name])
         return taken.holder
-
-    async def _join(self, container_id: str, request: CreateRequest, names: Sequence[str]) -> None:
-        for name in names:
-            await self._connect(container_id, name, request.networks[name])
-
-    async def _connect(self, container_id: str, network: str, aliases: Sequence[str]) -> None:
-        network_id = await self._network(network)
-        await self._mutate(
-            "network",
-            lambda client: client.connect_container_to_network(container_id, network_id, aliases=list(aliases)),
-        )
-
-    # Networks.
-
-    async def _network(self, name: str) -> str:
-        """The id of this instance's network. Made one at a time: Docker lets two of one name come to be."""
-        async with self._network_lock:
-            if name not in self._networks:
-                self._networks[name] = await self._mutate("network", lambda client: self._find_or_make(client, name))
-                self._network_names[self._networks[name]] = name
-            return self._networks[name]
-
-    def _find_or_make(self, client: Client, name: str) -> str:
-        found = expect(list, client.networks(names=[name], filters={"label": [self._ours]}))
-        same = sorted((entry["Created"], entry["Id"]) for entry in found if entry["Name"] == name)
-        if same:
-            return str(same[0][1])
-        labels = {LABEL_INSTANCE: self._instance}
-        return str(expect(dict, client.create_network(name, check_duplicate=True, labels=labels))["Id"])
-
-    async def _rejoin(self, container_id: str, missing: NetworkMissing) -> None:
-        """Moves a container from a network that was removed to the one of the same name, made anew.
-
-        A network whose containers are all stopped can be removed, and then none of them starts any more.
-        """
-        data = await self._inspect(container_id)
-        for key, entry in data["NetworkSettings"]["Networks"].items():
-            if missing.network not in (key, entry["NetworkID"]):
-                continue
-            name = self._network_names.get(key, key)
-            self._networks.pop(name, None)
-            if key != name:  # never started: Docker still knows the network by its old id
-                await self._mutate("network", partial(_disconnect, container_id, key))
-            aliases = [alias for alias in entry["Aliases"] or () if alias != container_id[:12]]
-            await self._connect(container_id, name, aliases)
-            return
-        raise missing
 
     # Calls.
 
@@ -276,6 +256,11 @@ class DockerEngine:
         return await threads.run(partial(self._use, operation, call, seconds))
 
     # What follows runs in threads.
+
+    def _known_machine(self, client: Client) -> Machine:
+        if self._machine is None:
+            self._machine = translated(Machine.of, client.info())
+        return self._machine
 
     def _use(self, operation: str, call: Callable[[Client], T], seconds: float) -> T:
         with explained():
@@ -317,7 +302,3 @@ class DockerEngine:
         # that a converged engine is left in peace.
         if operation != "ping":
             self._metrics.engine_request.labels(operation, code).observe(seconds)
-
-
-def _disconnect(container_id: str, network: str, client: Client) -> None:
-    client.disconnect_container_from_network(container_id, network, force=True)

@@ -19,10 +19,9 @@ import urllib3
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException, StreamParseError
 from docker.tls import TLSConfig
-from docker.utils import kwargs_from_env
+from docker.utils import kwargs_from_env, version_lt
 
-from controller.errors import ContainerGone, EngineError, EngineUnavailable, ImageMissing, PullError
-from controller.scheduler.docker_pull import follow_pull
+from controller.errors import ContainerGone, EngineError, EngineUnavailable, ImageMissing
 
 T = TypeVar("T")
 
@@ -31,6 +30,7 @@ Observe = Callable[[str, str, float], None]
 
 _CONNECT = 5.0  # seconds
 _MAX_TEXT = 600  # characters of an error's text
+_MAX_LINE = 200  # characters of a line of output
 _PROXY_ERRORS = (502, 503, 504)  # something stands before the engine, and the engine itself did not answer
 
 
@@ -80,6 +80,18 @@ class Client(docker.APIClient):
         self.operation = ""
         self._observe = observe
 
+    @property
+    def _general_configs(self) -> dict[str, Any]:
+        """What the SDK takes from `~/.docker/config.json` for every client."""
+        return self._configs
+
+    @_general_configs.setter
+    def _general_configs(self, found: object) -> None:
+        # It fails where it does not understand the credentials there, and a ping must not: those are `docker_auth`'s.
+        # One entry is always left, as the SDK would read the file again for none.
+        headers = found.get("HttpHeaders") if isinstance(found, dict) else None
+        self._configs = {"HttpHeaders": headers if isinstance(headers, dict) else {}}
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Where every request of the SDK passes."""
         began, code = time.monotonic(), "unavailable"
@@ -97,14 +109,31 @@ class Client(docker.APIClient):
         response.raise_for_status()
         return response.headers.get("Api-Version", DEFAULT_DOCKER_API_VERSION)
 
-    def make_container(self, body: dict[str, Any], name: str) -> str:
-        """Creates a container from the API's own JSON and returns its id."""
-        answer = self.create_container_from_config(body, name)  # type: ignore[no-untyped-call]  # not in the stubs
+    def make_container(self, body: dict[str, Any], name: str, platform: str = "") -> str:
+        """Creates a container from the API's own JSON and returns its id.
+
+        Raises:
+            EngineError: a platform is asked for, and the engine knows none: before 20.10.
+        """
+        if platform and version_lt(self.api_version, "1.41"):
+            raise EngineError(f"platform {platform} cannot be asked for: the engine is too old, it needs API 1.41")
+        answer = self.create_container_from_config(body, name, platform)  # type: ignore[no-untyped-call]  # not in the stubs
         return str(expect(dict, answer)["Id"])
 
-    def update_restart_policy(self, container_id: str, policy: dict[str, Any]) -> None:
-        """Changes the policy of an existing container."""
-        self.update_container(container_id, restart_policy=policy)  # type: ignore[arg-type]  # a TypedDict there
+    def look_at(self, container_id: str) -> dict[str, Any]:
+        """What an inspection shows."""
+        return expect(dict, self.inspect_container(container_id))
+
+    def change_container(self, container_id: str, body: dict[str, Any]) -> None:
+        """Changes a container in place by the API's own JSON: the SDK leaves out a zero and knows no NanoCpus here."""
+        url = self._url("/containers/{0}/update", container_id)  # type: ignore[attr-defined]  # not in the stubs
+        self._result(self._post_json(url, data=body), json=True)  # type: ignore[attr-defined]  # not in the stubs
+
+    def last_lines(self, container_id: str, count: int) -> list[str]:
+        """The last lines of its output, each cut to a readable length."""
+        output = expect(bytes, self.logs(container_id, tail=3 * count))  # empty lines are left out
+        lines = output.decode(errors="replace").splitlines()
+        return [line.rstrip()[:_MAX_LINE] for line in lines if line.strip()][-count:]
 
 
 class StreamClient(Client):
@@ -116,12 +145,13 @@ class StreamClient(Client):
         self._answer = answer
         self._idle = idle
         self._socket: socket.socket | None = None
+        self._response: requests.Response | None = None
         self._hung_up = False
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Sends with our time limits in place of none."""
         kwargs["timeout"] = (_CONNECT, self._answer)
-        response = super().send(request, **kwargs)
+        response = self._response = super().send(request, **kwargs)
         connection = response.raw.connection  # None once the answer has been read, as an error's is
         if connection is not None and connection.sock is not None:
             self._socket = connection.sock
@@ -137,21 +167,11 @@ class StreamClient(Client):
             with contextlib.suppress(OSError):  # it is closed already
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def pull_image(self, image: str, report: Callable[[str], None]) -> None:
-        """Fetches an image.
-
-        Raises:
-            PullError: Docker says that it can't, or has said nothing for too long.
-        """
-        try:
-            with explained():
-                follow_pull(image, self.pull(image, stream=True, decode=True), report)
-        except EngineUnavailable as error:
-            if isinstance(error.__cause__, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
-                raise PullError(f"the pull of {image} made no progress for {self._idle:g} s") from error
-            raise
-        except EngineError as error:
-            raise PullError(str(error)) from error
+    def close(self) -> None:
+        """Closes the connection, also in the middle of an answer."""
+        if self._response is not None:
+            self._response.close()
+        super().close()
 
     def subscribe(self, filters: Mapping[str, Sequence[str]]) -> "Events":
         """Opens the event stream.
@@ -202,6 +222,17 @@ def explained() -> Iterator[None]:
         yield
     except (requests.RequestException, DockerException, urllib3.exceptions.HTTPError, StreamParseError, OSError) as e:
         raise explain(e) from e
+
+
+def refusal_of(error: EngineError) -> tuple[int, str] | None:
+    """The HTTP status and all the words with which the engine refused, if it is for that that the error was raised."""
+    cause = error.__cause__
+    return (cause.status_code or 0, str(cause.explanation or cause)) if isinstance(cause, APIError) else None
+
+
+def timed_out(error: EngineError) -> bool:
+    """Whether the engine accepted the call and then said nothing."""
+    return isinstance(error.__cause__, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError)
 
 
 def explain(error: Exception) -> Exception:

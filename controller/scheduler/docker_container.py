@@ -1,11 +1,12 @@
-"""Containers in our words and in Docker's JSON: pure translation, both ways."""
+"""Containers as Docker's JSON has them, in our words: pure translation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from controller.scheduler.engine import LABEL_INSTANCE, CreateRequest, Observed
+from controller.scheduler.docker_resources import limits
+from controller.scheduler.engine import Observed
 from proto.dockrunner import v1 as pb
 
 Json = dict[str, Any]
@@ -21,67 +22,6 @@ _STATES = {
 }
 _HEALTH = {"starting": pb.Health.STARTING, "healthy": pb.Health.HEALTHY, "unhealthy": pb.Health.UNHEALTHY}
 _ALL_ADDRESSES = {"0.0.0.0", "::", ""}  # noqa: S104  # what Docker reports, nothing is bound here
-
-
-def create_json(request: CreateRequest, instance: str, networks: Mapping[str, str]) -> Json:
-    """The body of a create call. ``networks`` gives the ids of the request's networks; the first one is joined here."""
-    spec = request.template
-    body: Json = {
-        "Image": spec.image,
-        "Cmd": list(spec.command),
-        "Entrypoint": list(spec.entrypoint),
-        "Env": [f"{name}={value}" for name, value in sorted(spec.environment.items())],
-        "User": spec.user,
-        "WorkingDir": spec.working_dir,
-        "StopSignal": spec.stop_signal,
-        "StopTimeout": spec.stop_grace_period.seconds if spec.HasField("stop_grace_period") else None,
-        # Without ExposedPorts nothing is published, and nothing says so.
-        "ExposedPorts": {_port_key(port): {} for port in spec.ports},
-    }
-    body = {key: value for key, value in body.items() if value not in (None, "", [], {})}
-    host: Json = {
-        "RestartPolicy": restart_policy(request.restart),
-        "PortBindings": _port_bindings(spec.ports),
-        "Mounts": [_mount(mount, instance) for mount in spec.volumes],
-    }
-    for name, aliases in list(request.networks.items())[:1]:
-        host["NetworkMode"] = networks[name]
-        body["NetworkingConfig"] = {"EndpointsConfig": {networks[name]: {"Aliases": list(aliases)}}}
-    return {**body, "Labels": dict(request.labels), "HostConfig": host}
-
-
-def restart_policy(restart: str) -> Json:
-    """Docker's form of ``always``, ``unless-stopped``, ``on-failure[:N]`` or ``no``."""
-    name, _, retries = restart.partition(":")
-    return {"Name": name or "no", "MaximumRetryCount": int(retries or 0)}
-
-
-def volume_name(name: str, instance: str) -> str:
-    """What a named volume is called in Docker: instances other than the default have volumes of their own."""
-    return name if instance == "default" or not name else f"{instance}-{name}"
-
-
-def _port_key(port: pb.Port) -> str:
-    return f"{port.target}/{port.protocol or 'tcp'}"
-
-
-def _port_bindings(ports: Iterable[pb.Port]) -> Json:
-    bindings: Json = {}
-    for port in ports:
-        bindings.setdefault(_port_key(port), []).append({"HostIp": port.host_ip, "HostPort": port.published})
-    return bindings
-
-
-def _mount(mount: pb.Mount, instance: str) -> Json:
-    """Never a bind of HostConfig.Binds: for that Docker makes a missing host folder, as root."""
-    kind = mount.type or "volume"
-    result: Json = {"Type": kind, "Target": mount.target, "ReadOnly": mount.read_only}
-    if kind == "volume":
-        result["Source"] = volume_name(mount.source, instance)
-        result["VolumeOptions"] = {"Labels": {LABEL_INSTANCE: instance}}
-    elif kind == "bind":
-        result["Source"] = mount.source
-    return result
 
 
 def listed(data: Mapping[str, Any]) -> Observed:
@@ -129,7 +69,9 @@ def inspected(data: Mapping[str, Any]) -> Observed:
         status.exit_code = state["ExitCode"]
     policy = data["HostConfig"]["RestartPolicy"]
     restart = (policy["Name"] or "no") + (f":{policy['MaximumRetryCount']}" if policy["MaximumRetryCount"] else "")
-    return Observed(data["Id"], data["Name"].lstrip("/"), data["Config"]["Labels"] or {}, status, True, restart)
+    return Observed(
+        data["Id"], data["Name"].lstrip("/"), data["Config"]["Labels"] or {}, status, True, restart, limits(data)
+    )  # fmt: skip
 
 
 def _ports(data: Mapping[str, Any]) -> list[pb.Port]:

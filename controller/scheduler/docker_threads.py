@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -93,3 +94,19 @@ class Threads:
             del job  # or the last call's arguments would live until the next one
             self._idle.release()
         self._leave()
+
+
+class Turns:
+    """Lets at most ``size`` at a time through for each name, in the order in which they came."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        # Whoever waits or is through holds it; a name that nobody has to do with is forgotten.
+        self._semaphores = weakref.WeakValueDictionary[str, asyncio.Semaphore]()
+
+    @contextlib.asynccontextmanager
+    async def of(self, name: str) -> AsyncGenerator[None, None]:
+        """Waits for a turn of the name, and gives it back at the end."""
+        semaphore = self._semaphores.setdefault(name, asyncio.Semaphore(self._size))
+        async with semaphore:
+            yield

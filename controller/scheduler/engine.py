@@ -12,6 +12,10 @@ LABEL_SLOT = "dock-runner.slot"
 LABEL_UID = "dock-runner.uid"
 LABEL_REVISION = "dock-runner.revision"
 LABEL_MANAGER = "dock-runner.manager"
+LABEL_JOINED = "dock-runner.joined"
+LABEL_FOLLOWS = "dock-runner.follows"
+LABEL_DEFINITION = "dock-runner.definition"
+"""On a network: what it was made as, as a hash."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Observed:
 
     ``status`` is complete (state, exit code, restart count, ports, times …) when ``inspected``; out of a list only
     ``state``, ``health``, ``docker_id`` and ``image_id`` are set. ``ready`` is not the engine's to decide.
-    ``restart`` is the engine's own restart policy in the form of ``ServiceSpec.restart``; known when inspected.
+    ``restart`` is the engine's own restart policy in the form of ``ServiceSpec.restart``, ``resources`` are the limits
+    that it has; both are known when inspected.
     """
 
     id: str
@@ -29,6 +34,7 @@ class Observed:
     status: pb.ContainerStatus
     inspected: bool
     restart: str = ""
+    resources: pb.Resources = field(default_factory=pb.Resources)
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,30 @@ class EngineEvent:
 
 @dataclass(frozen=True)
 class CreateRequest:
-    """A container to be made. ``labels`` are all of its labels, ours among them; ``networks`` maps the name of a
-    network in the engine to the DNS aliases there. ``template`` has one published port per entry, or none."""
+    """A container to be made.
+
+    ``labels`` are all of its labels, ours among them. ``networks`` says by the name of a network in the engine what it
+    is and how to attach the container, the first one first. ``network_mode`` in place of networks of its own: ``none``,
+    ``host``, or ``container:ID``. ``template`` has one published port per entry, or none; its volumes are named as in
+    the engine, and no placeholders are left. Its limits are not the template's but ``resources``.
+    """
 
     name: str
     uid: str
     template: pb.ServiceSpec
     restart: str
     labels: Mapping[str, str]
-    networks: Mapping[str, Sequence[str]]
+    networks: Mapping[str, pb.NetworkAttachment]
+    network_mode: str = ""
+    resources: pb.Resources = field(default_factory=pb.Resources)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that the engine has: ``digests`` are the names by which registries know it, ``repo@sha256:…``."""
+
+    id: str
+    digests: Sequence[str] = ()
 
 
 Progress = Callable[[str], None]
@@ -74,15 +95,43 @@ class Engine(Protocol):
     async def inspect(self, container_id: str) -> Observed:
         """One container in full."""
 
+    async def image(self, reference: str) -> Image | None:
+        """The image that is on this machine under a reference or an id; None when there is none."""
+
     async def pull(self, image: str, progress: Progress) -> None:
-        """Fetches an image; ``progress`` is told of it in a few words now and then.
+        """Fetches an image, with the credentials that the machine has for its registry.
+
+        ``progress`` is told of it in a few words at most about once a second, and at the end.
 
         Raises:
             PullError: it could not be fetched.
         """
 
-    async def ensure_network(self, name: str) -> None:
-        """Makes the instance's network of that name unless it is there."""
+    async def digest_of(self, image: str) -> str:
+        """The digest, ``sha256:…``, that the image's registry has for it now. Nothing is fetched.
+
+        Raises:
+            PullError: the registry does not say.
+        """
+
+    async def remove_image(self, reference: str) -> bool:
+        """Removes an image by a reference or an id; one with further names only loses this one. False when it is not
+        there, or in use: by a container, running or not, by another image, or under several names by its id."""
+
+    async def ensure_network(self, name: str, definition: pb.NetworkDefinition) -> None:
+        """Makes the instance's network of that name unless it is there; an external one has to be there.
+
+        One of another definition is left to the containers that use it, and goes with the last of them.
+        """
+
+    async def remove_network(self, name: str) -> None:
+        """Removes the instance's network of that name, unless a container is attached to it, running or not."""
+
+    async def volumes(self) -> Mapping[str, Mapping[str, str]]:
+        """The labels of each named volume that was made for this instance, by its name."""
+
+    async def remove_volume(self, name: str) -> bool:
+        """Removes the instance's volume of that name; False when a container has it, running or not."""
 
     async def create(self, request: CreateRequest) -> str:
         """Makes a container, or finds the one that an earlier try made, and returns its id.
@@ -94,8 +143,14 @@ class Engine(Protocol):
     async def start(self, container_id: str) -> None:
         """Starts a container; one that runs is left as it is."""
 
-    async def update(self, container_id: str, restart: str) -> None:
-        """Changes the restart policy in place."""
+    async def update(self, container_id: str, restart: str, resources: pb.Resources) -> None:
+        """Changes the restart policy and the limits in place; a limit of 0 is taken away."""
+
+    def effective(self, resources: pb.Resources) -> pb.Resources:
+        """What limits come to on this machine: one beyond what it has is none."""
+
+    async def last_lines(self, container_id: str, count: int) -> Sequence[str]:
+        """The last lines that a container has put out, oldest first, each cut to a readable length."""
 
     async def stop(self, container_id: str, grace: float) -> None:
         """Asks its process to stop, and kills it after ``grace`` seconds."""

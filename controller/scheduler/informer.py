@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from datetime import UTC
 
 from controller.clock import Clock
 from controller.errors import ContainerGone, EngineError, EngineUnavailable, NotFound
@@ -54,7 +55,7 @@ class Informer:
         self._hints: dict[str, None] = {}
         self._hinted = asyncio.Event()
         self._doubted = asyncio.Event()
-        self._restarts: dict[str, str] = {}
+        self._settings: dict[str, tuple[str, pb.Resources]] = {}
         self._looks = itertools.count()
         self._written: dict[str, int] = {}  # the newest look at each container that was written
         self._adopted: list[Callable[[pb.Container], None]] = []
@@ -74,12 +75,12 @@ class Informer:
         self._recovered.append(listener)
 
     def on_drift(self, listener: Callable[[str], None]) -> None:
-        """Has ``listener`` called with the name of each container whose restart policy was changed in the engine."""
+        """Has ``listener`` called with the name of each container of which the engine has other settings now."""
         self._drifted.append(listener)
 
-    def restart_of(self, docker_id: str) -> str:
-        """The restart policy that the engine has for a container; empty when it was never looked at."""
-        return self._restarts.get(docker_id, "")
+    def settings_of(self, docker_id: str) -> tuple[str, pb.Resources] | None:
+        """Restart policy and limits that the engine has for a container; None when it was never looked at."""
+        return self._settings.get(docker_id)
 
     def doubt(self) -> None:
         """Somebody got no answer from the engine: ask it now."""
@@ -205,8 +206,8 @@ class Informer:
         for observed in [observed for observed in listed if self._differs(observed)]:
             if not await self._look(observed.id):
                 self._take_in(observed)  # what is known of it by the list; as unknown it would be made a second time
-        for docker_id in {*self._restarts, *self._written} - {observed.id for observed in listed} - known:
-            self._restarts.pop(docker_id, None)
+        for docker_id in {*self._settings, *self._written} - {observed.id for observed in listed} - known:
+            self._settings.pop(docker_id, None)
             self._written.pop(docker_id, None)
 
     def _differs(self, observed: Observed) -> bool:
@@ -236,8 +237,9 @@ class Informer:
     async def _write(self, observed: Observed, look: int) -> None:
         if self._outrun(observed.id, look):
             return
-        drifted = self._restarts.get(observed.id, observed.restart) != observed.restart
-        self._restarts[observed.id] = observed.restart
+        settings = observed.restart, observed.resources
+        drifted = self._settings.get(observed.id, settings) != settings
+        self._settings[observed.id] = settings
         container = self._find(observed)
         if container is None:
             self._written[observed.id] = look
@@ -250,16 +252,11 @@ class Informer:
             if self._outrun(observed.id, look):
                 return
         self._written[observed.id] = look
-        status = pb.ContainerStatus()
-        status.CopyFrom(observed.status)
-        status.ready = status.state == State.RUNNING and status.health in (pb.Health.NONE, pb.Health.HEALTHY)
 
         def edit(edited: pb.Container) -> None:
             if edited.status.state == State.STOPPING and not ended:
                 return
-            if status.state == State.CREATED and not status.message:
-                status.message = edited.status.message
-            edited.status.CopyFrom(status)
+            self._overwrite(edited, observed.status)
 
         with suppress(NotFound):
             self._store.update_status(CONTAINER, container.metadata.name, edit, uid=container.metadata.uid)
@@ -267,18 +264,42 @@ class Informer:
             for listener in self._drifted:
                 listener(container.metadata.name)
 
+    def _overwrite(self, container: pb.Container, seen: pb.ContainerStatus) -> None:
+        """Writes what was seen over the status, but for what only this side knows."""
+        known = pb.ContainerStatus(conditions=container.status.conditions)
+        if container.status.HasField("ready_at"):
+            known.ready_at.CopyFrom(container.status.ready_at)
+        if seen.restart_count and not seen.HasField("exit_code") and container.status.HasField("exit_code"):
+            known.exit_code = container.status.exit_code  # Docker forgets it when it starts the container again
+        if seen.state == State.CREATED:  # why it does not start is in the answer alone
+            known.message, known.reason = container.status.message, container.status.reason
+        container.status.CopyFrom(seen)
+        container.status.MergeFrom(known)
+        container.status.ready = self._is_ready(container)
+        if container.status.ready and not container.status.HasField("ready_at"):
+            container.status.ready_at.FromDatetime(self._clock.now())
+
+    def _is_ready(self, container: pb.Container) -> bool:
+        """Its health check passes; without one it has run for as long as it has to."""
+        status = container.status
+        if status.state != State.RUNNING or status.health != pb.Health.NONE:
+            return status.state == State.RUNNING and status.health == pb.Health.HEALTHY
+        wanted = container.spec.min_ready.ToTimedelta()
+        return not wanted or self._clock.now() - status.started_at.ToDatetime(UTC) >= wanted
+
     def _take_in(self, observed: Observed) -> None:
         container = self._adopt(observed)
         if container is None or self._store.find(CONTAINER, container.metadata.name) is not None:
             return
-        status = container.status
-        status.ready = status.state == State.RUNNING and status.health in (pb.Health.NONE, pb.Health.HEALTHY)
+        status = pb.ContainerStatus()
+        status.CopyFrom(container.status)
+        self._overwrite(container, status)
         for listener in self._adopted:
             listener(self._store.create(CONTAINER, container))
 
     def _gone(self, docker_id: str) -> None:
         """The engine does not have it any more."""
-        self._restarts.pop(docker_id, None)
+        self._settings.pop(docker_id, None)
 
         def edit(edited: pb.Container) -> None:
             status = edited.status

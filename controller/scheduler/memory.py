@@ -11,7 +11,8 @@ from controller.clock import Clock
 from controller.errors import ContainerGone, EngineUnavailable, ImageMissing
 from proto.dockrunner import v1 as pb
 
-from .engine import LABEL_SERVICE, LABEL_SLOT, CreateRequest, EngineEvent, Observed, Progress
+from .engine import LABEL_SERVICE, LABEL_SLOT, CreateRequest, EngineEvent, Image, Observed, Progress
+from .memory_images import MemoryImages
 
 State = pb.ContainerStatus
 
@@ -31,7 +32,9 @@ class _Container:
     request: CreateRequest
     restart: str
     addresses: Mapping[str, str]
+    resources: pb.Resources = field(default_factory=pb.Resources)
     status: pb.ContainerStatus = field(default_factory=pb.ContainerStatus)
+    output: list[str] = field(default_factory=list)
 
 
 class MemoryEngine:
@@ -50,7 +53,10 @@ class MemoryEngine:
         # Told in the order in which they came.
         self._subscribers: dict[asyncio.Queue[EngineEvent | None], None] = {}
         self._away = False
-        self._missing: set[str] = set()
+        self._images = MemoryImages()
+        self.networks: dict[str, pb.NetworkDefinition] = {}
+        """Those that were made, by name."""
+        self._volumes: dict[str, Mapping[str, str]] = {}
 
     # The port.
 
@@ -66,25 +72,60 @@ class MemoryEngine:
 
     async def pull(self, image: str, progress: Progress) -> None:
         self._answer()
+        self._images.pull(image)
         progress("simulated")
-        self._missing.discard(image)
 
-    async def ensure_network(self, name: str) -> None:  # noqa: ARG002  # nothing to simulate
+    async def image(self, reference: str) -> Image | None:
         self._answer()
+        return self._images.find(reference)
+
+    async def digest_of(self, image: str) -> str:
+        self._answer()
+        return self._images.digest_of(image)
+
+    async def remove_image(self, reference: str) -> bool:
+        self._answer()
+        return self._images.remove(reference, {container.status.image_id for container in self._containers.values()})
+
+    async def ensure_network(self, name: str, definition: pb.NetworkDefinition) -> None:
+        self._answer()
+        if not definition.external:  # each external one is there
+            self.networks[name] = definition
+
+    async def remove_network(self, name: str) -> None:
+        self._answer()
+        if not any(name in container.request.networks for container in self._containers.values()):
+            self.networks.pop(name, None)
+
+    async def volumes(self) -> Mapping[str, Mapping[str, str]]:
+        self._answer()
+        return dict(self._volumes)
+
+    async def remove_volume(self, name: str) -> bool:
+        self._answer()
+        if any(name in _volumes_of(container.request) for container in self._containers.values()):
+            return False
+        self._volumes.pop(name, None)
+        return True
 
     async def create(self, request: CreateRequest) -> str:
         self._answer()
-        if request.template.image in self._missing:
+        image = self._images.find(request.template.image)
+        if image is None:
             raise ImageMissing(f"no such image: {request.template.image}")
         if (known := self._ids.get(request.uid)) in self._containers:
             return str(known)
         docker_id = hashlib.sha256(f"{request.uid}/{next(self._serial)}".encode()).hexdigest()
-        addresses = {name: str(ipaddress.IPv4Address(next(self._addresses))) for name in sorted(request.networks)}
+        addresses = {
+            name: request.networks[name].ipv4_address or str(ipaddress.IPv4Address(next(self._addresses)))
+            for name in sorted(request.networks)
+        }
+        self._volumes = {**_volumes_of(request), **self._volumes}
         container = self._containers[docker_id] = _Container(docker_id, request, request.restart, addresses)
         self._ids[request.uid] = docker_id
         container.status.state = State.CREATED
         container.status.docker_id = docker_id
-        container.status.image_id = "sha256:" + hashlib.sha256(request.template.image.encode()).hexdigest()
+        container.status.image_id = image.id
         container.status.ports.extend(request.template.ports)
         self._emit("create", container)
         return docker_id
@@ -94,8 +135,15 @@ class MemoryEngine:
         if container.status.state != State.RUNNING:
             self._begin(container)
 
-    async def update(self, container_id: str, restart: str) -> None:
-        self._get(container_id).restart = restart
+    async def update(self, container_id: str, restart: str, resources: pb.Resources) -> None:
+        container = self._get(container_id)
+        container.restart, container.resources = restart, resources
+
+    def effective(self, resources: pb.Resources) -> pb.Resources:
+        return resources
+
+    async def last_lines(self, container_id: str, count: int) -> Sequence[str]:
+        return self._get(container_id).output[-count:]
 
     async def stop(self, container_id: str, grace: float) -> None:  # noqa: ARG002  # simulated processes obey at once
         self._end(self._get(container_id), STOPPED)
@@ -155,7 +203,11 @@ class MemoryEngine:
 
     def lose_image(self, image: str) -> None:
         """The image is not there until it is pulled."""
-        self._missing.add(image)
+        self._images.lose(image)
+
+    def publish(self, image: str) -> str:
+        """A tag moves: its registry has another image from now on, whose digest is returned."""
+        return self._images.publish(image)
 
     def go_away(self) -> None:
         """The engine no longer answers; its containers go on."""
@@ -198,7 +250,9 @@ class MemoryEngine:
         status = pb.ContainerStatus()
         status.CopyFrom(container.status)
         request = container.request
-        return Observed(container.id, request.name, request.labels, status, inspected, container.restart)
+        return Observed(
+            container.id, request.name, request.labels, status, inspected, container.restart, container.resources
+        )
 
     def _emit(self, action: str, container: _Container) -> None:
         event = EngineEvent(action, container.id, container.request.labels)
@@ -208,3 +262,13 @@ class MemoryEngine:
     def _end_streams(self) -> None:
         for queue in self._subscribers:
             queue.put_nowait(None)
+
+
+def _volumes_of(request: CreateRequest) -> Mapping[str, Mapping[str, str]]:
+    """The labels of the named volumes that come to be with a container, by name; each external one is there."""
+    service = {LABEL_SERVICE: request.labels.get(LABEL_SERVICE, "")}
+    return {
+        mount.source: {**mount.definition.labels, **service}
+        for mount in request.template.volumes
+        if mount.type in ("", "volume") and mount.source and not mount.definition.external
+    }

@@ -13,24 +13,36 @@ from controller.scheduler.engine import LABEL_INSTANCE, LABEL_SERVICE, LABEL_UID
 from proto.dockrunner import v1 as pb
 from tests.private_engine import IMAGE
 
+Attachments = Mapping[str, Sequence[str] | pb.NetworkAttachment]
+"""How a container is attached to networks: their names, with aliases or more."""
+
 
 class Requests(Protocol):
     """Makes create requests of one instance."""
 
     def __call__(
-        self, slot: int = 1, *, restart: str = "no", networks: Mapping[str, Sequence[str]] | None = None, **spec: Any
-    ) -> CreateRequest:
+        self, slot: int = 1, *, restart: str = "no", networks: Attachments | None = None, network_mode: str = "",
+        resources: pb.Resources | None = None, **spec: Any,
+    ) -> CreateRequest:  # fmt: skip
         """A request for a container of the service ``web`` with the uid ``uid-SLOT``."""
 
 
 def requests_of(instance: str) -> Requests:
     def make(
-        slot: int = 1, *, restart: str = "no", networks: Mapping[str, Sequence[str]] | None = None, **spec: Any
-    ) -> CreateRequest:
+        slot: int = 1, *, restart: str = "no", networks: Attachments | None = None, network_mode: str = "",
+        resources: pb.Resources | None = None, **spec: Any,
+    ) -> CreateRequest:  # fmt: skip
         uid = f"uid-{slot}"
-        labels = {LABEL_INSTANCE: instance, LABEL_SERVICE: "web", LABEL_UID: uid}
         template = pb.ServiceSpec(**{"image": IMAGE, **spec})
-        return CreateRequest(f"{instance}-web-{slot}-abcde", uid, template, restart, labels, networks or {})
+        labels = {**template.labels, LABEL_INSTANCE: instance, LABEL_SERVICE: "web", LABEL_UID: uid}
+        attachments = {
+            name: how if isinstance(how, pb.NetworkAttachment) else pb.NetworkAttachment(aliases=how)
+            for name, how in (networks or {}).items()
+        }
+        return CreateRequest(
+            f"{instance}-web-{slot}-abcde", uid, template, restart, labels, attachments, network_mode,
+            resources or pb.Resources(),
+        )  # fmt: skip
 
     return make
 

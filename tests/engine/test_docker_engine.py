@@ -51,7 +51,7 @@ async def test_calls_may_be_repeated(engine: DockerEngine, request_for: Requests
 
 
 async def test_calls_about_a_container_that_is_not_there_say_so(engine: DockerEngine) -> None:
-    for call in (engine.inspect(NOBODY), engine.start(NOBODY), engine.update(NOBODY, "always")):
+    for call in (engine.inspect(NOBODY), engine.start(NOBODY), engine.update(NOBODY, "always", pb.Resources())):
         with pytest.raises(ContainerGone):
             await call
 
@@ -99,13 +99,6 @@ async def test_a_failed_start_leaves_it_created_and_says_why(engine: DockerEngin
 async def test_a_missing_bind_source_is_named_and_not_made(engine: DockerEngine, request_for: Requests) -> None:
     with pytest.raises(EngineError, match="/no/such/folder"):
         await engine.create(request_for(volumes=[pb.Mount(type="bind", source="/no/such/folder", target="/data")]))
-
-
-async def test_the_restart_policy_changes_in_place(engine: DockerEngine, request_for: Requests) -> None:
-    made = await engine.create(request_for(restart="always"))
-    for policy in ("always", "unless-stopped", "on-failure:3", "on-failure", "no"):
-        await engine.update(made, policy)
-        assert (await engine.inspect(made)).restart == policy
 
 
 async def test_a_crash_loop_shows_restarts_and_the_last_exit_code(engine: DockerEngine, request_for: Requests) -> None:
@@ -185,53 +178,6 @@ async def test_health_is_seen_in_list_and_inspect(engine: DockerEngine, instance
     await eventually(partial(is_health, pb.Health.HEALTHY))
 
 
-async def test_a_network_asked_for_ten_times_at_once_is_made_once(
-    engine: DockerEngine, instance: str, docker: sdk.APIClient
-) -> None:
-    await asyncio.gather(*(engine.ensure_network("ten") for _ in range(10)))
-    (network,) = docker.networks(names=["ten"])
-    assert network["Labels"] == {LABEL_INSTANCE: instance}
-
-
-async def test_a_foreign_network_of_that_name_is_not_used(engine: DockerEngine, docker: sdk.APIClient) -> None:
-    foreign = docker.create_network("foreign")["Id"]
-    try:
-        with pytest.raises(EngineError, match="foreign already exists"):
-            await engine.ensure_network("foreign")
-    finally:
-        docker.remove_network(foreign)
-
-
-@pytest.mark.parametrize("started", [True, False], ids=["started", "never started"])
-async def test_a_container_starts_again_after_its_network_was_removed(
-    engine: DockerEngine, request_for: Requests, docker: sdk.APIClient, started: bool
-) -> None:
-    if not started:
-        await engine.ensure_network("gone")
-        docker.remove_network("gone")
-    made = await engine.create(request_for(networks={"gone": ["web"], "stays": ["web"]}))
-    if started:
-        await engine.start(made)
-        await engine.stop(made, 5)
-        docker.remove_network("gone")
-    await engine.start(made)
-    networks = docker.inspect_container(made)["NetworkSettings"]["Networks"]
-    assert set(networks) == {"gone", "stays"}
-    assert networks["gone"]["Aliases"].count("web") == 1
-
-
-async def test_containers_find_each_other_by_alias(
-    engine: DockerEngine, request_for: Requests, docker: sdk.APIClient
-) -> None:
-    server = await engine.create(request_for(1, networks={"names": ["web"]}, command=["httpd", "-f", "-h", "/www"]))
-    asking = "until wget -qO- http://web/; do sleep 0.1; done"
-    client = await engine.create(request_for(2, networks={"names": []}, command=["sh", "-c", asking]))
-    await engine.start(server)
-    await engine.start(client)
-    assert (await asyncio.to_thread(docker.wait, client, 20))["StatusCode"] == 0
-    assert b"hello" in docker.logs(client)
-
-
 async def test_a_pull_that_fails_says_why(engine: DockerEngine) -> None:
     with pytest.raises(PullError, match=r"connection refused"):
         await engine.pull("127.0.0.1:1/none:1", lambda text: None)
@@ -265,7 +211,7 @@ async def test_pulls_that_hang_hold_up_nothing_and_can_be_cancelled(
 async def test_a_create_and_a_start_are_one_request_each(
     engine: DockerEngine, request_for: Requests, engine_requests: Callable[[], dict[tuple[str, str], int]]
 ) -> None:
-    await engine.ensure_network("counted")
+    await engine.ensure_network("counted", pb.NetworkDefinition())
     before = engine_requests()
     for slot in (1, 2, 3):
         await engine.start(await engine.create(request_for(slot, networks={"counted": ["web"]})))

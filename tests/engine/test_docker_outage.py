@@ -46,8 +46,9 @@ async def next_event(engine: DockerEngine) -> None:
 async def assert_nothing_answers(engine: DockerEngine) -> None:
     calls: list[Awaitable[object]] = [
         engine.ping(), engine.list(), engine.inspect(NOBODY), engine.pull("none:1", print),
-        engine.ensure_network("new"), engine.create(request_for()), engine.start(NOBODY),
-        engine.update(NOBODY, "always"), engine.stop(NOBODY, 1), engine.remove(NOBODY), next_event(engine),
+        engine.ensure_network("new", pb.NetworkDefinition()), engine.create(request_for()), engine.start(NOBODY),
+        engine.update(NOBODY, "always", pb.Resources()), engine.stop(NOBODY, 1), engine.remove(NOBODY),
+        next_event(engine),
     ]  # fmt: skip
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [EngineUnavailable] * len(calls), outcomes

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.errors import EngineError, EngineUnavailable, PullError
+from controller.errors import EngineError, EngineUnavailable
 from controller.metrics import Metrics
 from controller.scheduler.docker import DockerEngine
 from controller.scheduler.docker_events import Seen, event_of
-from controller.scheduler.docker_pull import follow_pull
 from controller.scheduler.docker_threads import Threads
 
 Answering = Callable[[int, bytes], contextlib.AbstractAsyncContextManager[DockerEngine]]
@@ -69,31 +68,6 @@ async def test_a_refusal_is_told_in_dockers_words_on_one_line(
         with pytest.raises(EngineError, match=r"^layer does not exist$") as caught:
             await engine.list()
         assert type(caught.value) is kind
-
-
-def test_a_pull_is_told_by_layers_and_ends_well_with_dockers_last_word() -> None:
-    told: list[str] = []
-    lines = [
-        {"status": "Pulling from library/web", "id": "1.27"},
-        {"status": "Pulling fs layer", "id": "a"},
-        {"status": "Pull complete", "id": "a"},
-        {"status": "Status: Downloaded newer image for web:1.27"},
-    ]
-    follow_pull("web:1.27", lines, told.append)
-    assert told == ["0 of 1 layers"]
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ([{"status": "Pulling fs layer", "id": "a"}, {"error": "unexpected\nEOF"}], "unexpected EOF"),
-        ([{"status": "Pulling fs layer", "id": "a"}], "broke off"),
-        ([], "broke off"),
-    ],
-)
-def test_a_pull_that_does_not_end_well_is_an_error(lines: list[dict[str, str]], words: str) -> None:
-    with pytest.raises(PullError, match=words):
-        follow_pull("web:1.27", lines, lambda text: None)
 
 
 @pytest.mark.parametrize("action", ["exec_create: sh -c secret", "exec_start: sh", "exec_die", "top", "attach", ""])

@@ -1,12 +1,12 @@
-"""The translation between our words and Docker's JSON, without Docker."""
+"""What Docker says of containers, in our words, without Docker."""
 
 import copy
 from typing import Any
 
 import pytest
 
-from controller.scheduler.docker_container import create_json, inspected, listed, restart_policy, volume_name
-from controller.scheduler.engine import CreateRequest
+from controller.scheduler.docker_container import inspected, listed
+from controller.scheduler.docker_create import restart_policy
 from proto.dockrunner import v1 as pb
 
 Json = dict[str, Any]
@@ -30,61 +30,6 @@ def changed(**state: object) -> Json:
     data = copy.deepcopy(INSPECTED)
     data["State"].update(state)
     return data
-
-
-def request(networks: dict[str, list[str]] | None = None, **spec: Any) -> CreateRequest:
-    template = pb.ServiceSpec(**{"image": "i:1", **spec})
-    return CreateRequest("web-1-abcde", "u1", template, "always", {"l": "v"}, networks or {})
-
-
-def test_what_the_spec_leaves_out_is_left_to_the_image() -> None:
-    assert create_json(request(), "default", {}) == {
-        "Image": "i:1",
-        "Labels": {"l": "v"},
-        "HostConfig": {
-            "RestartPolicy": {"Name": "always", "MaximumRetryCount": 0},
-            "PortBindings": {},
-            "Mounts": [],
-        },
-    }
-
-
-def test_the_first_network_is_joined_at_creation_by_its_id() -> None:
-    body = create_json(request({"app": ["web", "w"], "db": ["web"]}), "default", {"app": "id1", "db": "id2"})
-    assert body["HostConfig"]["NetworkMode"] == "id1"
-    assert body["NetworkingConfig"] == {"EndpointsConfig": {"id1": {"Aliases": ["web", "w"]}}}
-
-
-def test_one_target_may_be_published_twice() -> None:
-    ports = [pb.Port(target=80, published="1"), pb.Port(target=80, published="2", host_ip="127.0.0.1")]
-    assert create_json(request(ports=ports), "default", {})["HostConfig"]["PortBindings"] == {
-        "80/tcp": [{"HostIp": "", "HostPort": "1"}, {"HostIp": "127.0.0.1", "HostPort": "2"}]
-    }
-
-
-@pytest.mark.parametrize(
-    ("mount", "expected"),
-    [
-        (
-            pb.Mount(source="data", target="/d"),
-            {"Type": "volume", "Source": "blue-data", "VolumeOptions": {"Labels": {"dock-runner.instance": "blue"}}},
-        ),
-        (
-            pb.Mount(target="/d"),
-            {"Type": "volume", "Source": "", "VolumeOptions": {"Labels": {"dock-runner.instance": "blue"}}},
-        ),
-        (pb.Mount(type="bind", source="/s", target="/d"), {"Type": "bind", "Source": "/s"}),
-        (pb.Mount(type="tmpfs", target="/d"), {"Type": "tmpfs"}),
-    ],
-    ids=["named", "anonymous", "bind", "tmpfs"],
-)
-def test_a_mount_of_each_type(mount: pb.Mount, expected: Json) -> None:
-    body = create_json(request(volumes=[mount]), "blue", {})
-    assert body["HostConfig"]["Mounts"] == [{**expected, "Target": "/d", "ReadOnly": False}]
-
-
-def test_volumes_of_the_default_instance_keep_their_name() -> None:
-    assert (volume_name("data", "default"), volume_name("data", "blue")) == ("data", "blue-data")
 
 
 @pytest.mark.parametrize("policy", ["always", "unless-stopped", "on-failure", "on-failure:3", "no"])
