@@ -10,12 +10,15 @@ from concurrent.futures import Executor
 # The built-in handlers declare themselves as they are imported.
 import handlers.admission
 import handlers.container
-import handlers.service  # noqa: F401
+import handlers.image_check
+import handlers.service
+import handlers.volumes  # noqa: F401
 from controller.clock import Clock
 from controller.errors import AdmissionFailed, HandlersBroken, Violation
 from controller.framework import Operator, Registry, on
 from controller.metrics import Metrics
 from controller.scheduler import Engine, Informer, Observed
+from controller.scheduler.registries import Registries
 from controller.service_metrics import ServiceMetrics
 from controller.store import (
     EVENT,
@@ -32,11 +35,15 @@ from controller.store import (
     reference,
 )
 from handlers.admission import ServiceAdmission
+from handlers.image_pruning import ImagePruning
+from handlers.images import Images
 from handlers.in_flight import InFlight
 from handlers.instance import Instance
+from handlers.networks import Networks
 from handlers.orphans import Orphans
 from handlers.policy import Policy
 from handlers.refused import Refused
+from handlers.surroundings import Surroundings
 from proto.dockrunner import v1 as pb
 
 # The source of events about the file; what they say it logs itself, problem by problem.
@@ -76,17 +83,21 @@ class Program:
         self.restored = False
         """Whether all that an earlier run knew is known again."""
         self.refused = Refused()
+        self.surroundings = Surroundings(self.store, lambda name: self.operator.services.queue.add(name))
+        self.images = Images(engine, self.store, self.recorder, self.in_flight, Registries(clock))
+        ImagePruning(engine, self.store)
         self.inject = {
             "engine": engine, "informer": self.informer, "instance": ours, "recorder": self.recorder,
             "orphans": self.orphans, "in_flight": self.in_flight, "policy": policy or Policy(),
-            "refused": self.refused,
+            "refused": self.refused, "surroundings": self.surroundings, "images": self.images,
+            "networks": Networks(self.store, engine, ours),
         }  # fmt: skip
         self.operator = Operator(
             registry, self.store, self.recorder, clock, metrics, workers=workers, inject=self.inject,
             keep=self.persistence.keep, threads=threads,
         )  # fmt: skip
         self.admission = ServiceAdmission(
-            self.operator.admission, self.store, clock, self.orphans, self.operator.release
+            self.operator.admission, self.store, clock, self.orphans, self.surroundings, self.operator.release
         )
         self.informer.on_adopted(self.operator.adopted)
         self.informer.on_recovered(self.operator.containers.resync)

@@ -6,16 +6,20 @@ from datetime import timedelta
 
 from controller import Patch, on
 from controller.clock import Clock
-from controller.errors import Invalid, Violation
+from controller.errors import Invalid, NotFound, Violation
 from controller.framework import Admission
 from controller.store import CONTAINER, SERVICE, Listing, Store
 from proto.dockrunner import v1 as pb
 
 from .naming import DEFAULT_NETWORK
+from .operations import Amend, Create, Delete, Operation, Release, Stop
 from .orphans import Orphans
-from .planner import Amend, Create, Delete, Operation, plan
+from .planner import plan
 from .policy import Policy
-from .validation import conflicts, violations
+from .revision import FIELDS, revision_of
+from .revision_history import forget_failure, history, mark_taken_back
+from .surroundings import Surroundings
+from .validation import conflicts, different_definitions, violations
 
 DEFAULT_GRACE = timedelta(seconds=10)
 # Services that are checked in one turn of the event loop.
@@ -41,6 +45,12 @@ async def check_host_ports(body: pb.Service, others: Listing) -> Sequence[Violat
 
 
 @on.validate("Service")
+async def check_definitions(body: pb.Service, others: Listing) -> Sequence[Violation]:
+    """Networks and volumes that another service defines in another way."""
+    return list(different_definitions(body, others))
+
+
+@on.validate("Service")
 async def check_policy(body: pb.Service, reason: str, others: Listing, policy: Policy) -> Sequence[Violation]:
     """What the policy has against it; one more service is only one that is created."""
     return [*policy.violations(body), *(policy.too_many(others) if reason == "create" else ())]
@@ -50,13 +60,16 @@ class ServiceAdmission:
     """The Admission port of the API, for services. ``release`` has a deletion wait for its containers alone."""
 
     def __init__(
-        self, admission: Admission, store: Store, clock: Clock, orphans: Orphans, release: Callable[[pb.Service], None]
-    ) -> None:
+        self, admission: Admission, store: Store, clock: Clock, orphans: Orphans, surroundings: Surroundings,
+        release: Callable[[pb.Service], None],
+    ) -> None:  # fmt: skip
         self._admission = admission
         self._store = store
         self._clock = clock
         self._orphans = orphans
+        self._surroundings = surroundings
         self.release = release
+        self.revision_fields: Sequence[str] = FIELDS
 
     async def admit(
         self, services: Sequence[pb.Service], olds: Sequence[pb.Service | None], others: Listing, *,
@@ -84,12 +97,38 @@ class ServiceAdmission:
     def preview(self, service: pb.Service) -> Sequence[pb.PlanStep]:
         """The next steps if the store held this service now."""
         containers = self._store.list(CONTAINER, index="service", value=service.metadata.name)
-        return [_step(service, step) for step in plan(service, containers, self._clock.now()).operations]
+        planned = plan(
+            service, containers, self._clock.now(), revisions=history(service, self._store),
+            waits_for=self._surroundings.waits_for(service), joined=self._surroundings.joined(service),
+            follows=self._surroundings.follows(service),
+        )  # fmt: skip
+        return [_step(service, step) for step in planned.operations]
 
     def preview_deletion(self, service: pb.Service) -> Sequence[pb.PlanStep]:
         """The containers that go with the service."""
         containers = self._store.list(CONTAINER, index="service", value=service.metadata.name)
         return [_step(service, Delete(container, "the service is deleted")) for container in containers]
+
+    def revision(self, service: pb.Service, revision: str) -> pb.ServiceRevision:
+        """What is kept of a revision."""
+        kept, present = history(service, self._store), revision_of(service.spec)
+        wanted = [it for it in kept if revision in (it.revision, str(it.number))]
+        if not revision:
+            wanted = [it for it in kept if it.revision != present][-1:]
+        if not wanted:
+            which = f"revision {revision}" if revision else "earlier revision"
+            numbers = ", ".join(f"{it.number} ({it.revision})" for it in kept)
+            raise NotFound(f"no {which} of service {service.metadata.name!r} is kept; there are {numbers}")
+        return wanted[0]
+
+    def took_back(self, service: pb.Service) -> None:
+        """Remembers it with the revision."""
+        mark_taken_back(service, self._store)
+
+    def resume(self, service: pb.Service) -> None:
+        """Forgets why the rollout was stopped, so that it goes on."""
+        forget_failure(service, self._store)
+        self._surroundings.requeue(service.metadata.name)
 
     def declared(self, manager: str) -> None:
         """A complete set: the orphans of this manager may go."""
@@ -108,7 +147,10 @@ def fill_in(spec: pb.ServiceSpec) -> None:
     if not spec.HasField("stop_grace_period"):
         spec.stop_grace_period.FromTimedelta(DEFAULT_GRACE)
     spec.pull_policy = "missing" if spec.pull_policy in ("", "if_not_present") else spec.pull_policy
-    if not spec.networks:
+    if spec.network_mode:
+        if spec.networks.get(DEFAULT_NETWORK) == pb.NetworkAttachment():
+            del spec.networks[DEFAULT_NETWORK]  # filled in before there was a network_mode
+    elif not spec.networks:
         spec.networks[DEFAULT_NETWORK].SetInParent()
     for port in spec.ports:
         port.protocol = port.protocol or "tcp"
@@ -123,7 +165,9 @@ def _step(service: pb.Service, operation: Operation) -> pb.PlanStep:
             return pb.PlanStep(action=pb.PlanStep.CREATE, service=name, slot=slot, cause=cause)
         case Delete(container=container, cause=cause):
             action = pb.PlanStep.DELETE
-        case Amend(container=container, cause=cause):
+        case Stop(container=container, cause=cause):
+            action = pb.PlanStep.STOP
+        case Amend(container=container, cause=cause) | Release(container=container, cause=cause):
             action = pb.PlanStep.UPDATE
     return pb.PlanStep(
         action=action, service=name, slot=container.spec.slot, container=container.metadata.name, cause=cause

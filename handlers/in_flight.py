@@ -45,6 +45,10 @@ class InFlight:
         running.waiters.add(waiter)
         return False
 
+    def knows(self, key: str, waiter: str) -> bool:
+        """Whether the call is on its way, or its outcome waits to be asked for by ``waiter``."""
+        return key in self._running or (key, waiter) in self._outcomes
+
     def waits(self, key: str, waiter: str) -> bool:
         """Whether ``waiter`` waits for a call that has not ended."""
         running = self._running.get(key)

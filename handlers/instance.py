@@ -1,11 +1,15 @@
 """This controller's instance: how its container objects look, and back again from what is found in the engine."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.errors import EngineError
 from controller.framework import FINALIZER
 from controller.scheduler.engine import (
+    LABEL_FOLLOWS,
     LABEL_INSTANCE,
+    LABEL_JOINED,
     LABEL_MANAGER,
     LABEL_REVISION,
     LABEL_SERVICE,
@@ -17,9 +21,10 @@ from controller.scheduler.engine import (
 from controller.store import SERVICE, owner_of
 from proto.dockrunner import v1 as pb
 
-from .naming import container_name, network_name
-from .planner import Create
-from .revision import revision_of
+from .in_place import in_place
+from .naming import DEFAULT_NETWORK, container_name, network_name, volume_name
+from .operations import Create
+from .placeholders import expanded
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Instance:
     def container(self, service: pb.Service, create: Create) -> pb.Container:
         """The new container object for one step of a plan."""
         uid = str(uuid.uuid4())
-        return pb.Container(
+        made = pb.Container(
             metadata=pb.Metadata(
                 name=container_name(self.name, service.metadata.name, create.slot, uid),
                 uid=uid,
@@ -42,17 +47,27 @@ class Instance:
             spec=pb.ContainerSpec(
                 service=service.metadata.name,
                 slot=create.slot,
-                revision=revision_of(service.spec),
+                revision=create.revision,
                 template=create.template,
                 failures=create.failures,
                 restarts=create.restarts,
-                restart=service.spec.restart,
+                held=create.held,
+                joined=create.joined,
+                follows=create.follows,
             ),
         )
+        made.spec.MergeFrom(in_place(service.spec))
+        return made
 
-    def request(self, container: pb.Container) -> CreateRequest:
-        """What the engine is asked for to make a container."""
-        spec = container.spec
+    def request(self, container: pb.Container, joined: str = "") -> CreateRequest:
+        """What the engine is asked for to make a container.
+
+        ``joined`` is the engine's id of the container whose network it shares, with network_mode ``service:NAME``.
+
+        Raises:
+            EngineError: it shares a network, and that container is not there.
+        """
+        spec, template = container.spec, self.template(container)
         ours = {
             LABEL_INSTANCE: self.name,
             LABEL_SERVICE: spec.service,
@@ -60,15 +75,36 @@ class Instance:
             LABEL_UID: container.metadata.uid,
             LABEL_REVISION: spec.revision,
             LABEL_MANAGER: container.metadata.manager,
-        }
-        networks = {
-            network_name(self.name, name): [spec.service, *attachment.aliases]
-            for name, attachment in spec.template.networks.items()
+            **({LABEL_JOINED: spec.joined} if spec.joined else {}),
+            **({LABEL_FOLLOWS: spec.follows} if spec.follows else {}),
         }
         return CreateRequest(
-            container.metadata.name, container.metadata.uid, spec.template, spec.restart,
-            {**spec.template.labels, **ours}, networks,
+            container.metadata.name, container.metadata.uid, template, spec.restart,
+            {**template.labels, **ours}, self.networks(spec.service, template),
+            network_mode=_network_mode(template.network_mode, joined), resources=spec.resources,
         )  # fmt: skip
+
+    def template(self, container: pb.Container) -> pb.ServiceSpec:
+        """What a container is made of, with its placeholders filled and its volumes called as in Docker."""
+        spec = container.spec
+        words = {"slot": str(spec.slot), "service": spec.service, "instance": self.name}
+        template = expanded(spec.template, words)
+        for mount in template.volumes:
+            if mount.type in ("", "volume") and mount.source:
+                mount.source = volume_name(self.name, mount.source, mount.definition)
+        return template
+
+    def networks(self, service: str, spec: pb.ServiceSpec) -> Mapping[str, pb.NetworkAttachment]:
+        """The networks of a service's containers by their names in Docker; ``default`` first, as far as it is one."""
+        networks: dict[str, pb.NetworkAttachment] = {}
+        if spec.network_mode:
+            return networks
+        for name in sorted(spec.networks, key=lambda name: (name != DEFAULT_NETWORK, name)):
+            attachment = pb.NetworkAttachment()
+            attachment.CopyFrom(spec.networks[name])
+            attachment.aliases[:] = dict.fromkeys([service, *attachment.aliases])
+            networks[network_name(self.name, name, attachment.definition)] = attachment
+        return networks
 
     def adopt(self, observed: Observed) -> pb.Container | None:
         """The container object for what was found in the engine, or None when it is not ours.
@@ -88,7 +124,24 @@ class Instance:
                 name=observed.name, uid=uid, manager=labels.get(LABEL_MANAGER, ""), finalizers=[FINALIZER]
             ),
             spec=pb.ContainerSpec(
-                service=service, slot=int(slot), revision=labels.get(LABEL_REVISION, ""), restart=observed.restart
+                service=service,
+                slot=int(slot),
+                revision=labels.get(LABEL_REVISION, ""),
+                restart=observed.restart,
+                resources=observed.resources,
+                joined=labels.get(LABEL_JOINED, ""),
+                follows=labels.get(LABEL_FOLLOWS, ""),
+                # Never started: whether its predecessor in the slot has gone is the planner's to see.
+                held=observed.status.state == pb.ContainerStatus.CREATED,
             ),
             status=observed.status,
         )
+
+
+def _network_mode(mode: str, joined: str) -> str:
+    """As the engine wants it."""
+    if not mode.startswith("service:"):
+        return mode
+    if not joined:
+        raise EngineError(f"the container of {mode.removeprefix('service:')} whose network it shares is not there yet")
+    return f"container:{joined}"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from proto.dockrunner import v1 as pb
 
-POLICIES = ("always", "unless-stopped", "on-failure", "no")
-_POLICY = re.compile(r"(?P<name>always|unless-stopped|no|on-failure)(?::(?P<limit>[1-9][0-9]{0,8}))?")
+POLICIES = ("always", "unless-stopped", "on-failure", "no", "replace")
+_POLICY = re.compile(r"(?P<name>always|unless-stopped|no|replace|on-failure)(?::(?P<limit>[1-9][0-9]{0,8}))?")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,13 @@ class RestartPolicy:
             return False
         return status.exit_code == 0 or 0 < self.limit <= status.restart_count
 
+    def restarts(self, status: pb.ContainerStatus) -> bool:
+        """Whether Docker would have started a container again that ended by itself with ``status``: ended all the same,
+        it was ended by hand."""
+        if self.name in ("always", "unless-stopped"):
+            return True
+        return self.name == "on-failure" and status.exit_code != 0 and not 0 < self.limit <= status.restart_count
+
 
 def parse_restart(text: str) -> RestartPolicy:
     """The policy that a text such as ``on-failure:3`` names.
@@ -38,5 +45,10 @@ def parse_restart(text: str) -> RestartPolicy:
     """
     match = _POLICY.fullmatch(text)
     if match is None or (match["limit"] and match["name"] != "on-failure"):
-        raise ValueError(f"{text!r} is not one of always, unless-stopped, on-failure, on-failure:N, no")
+        raise ValueError(f"{text!r} is not one of always, unless-stopped, on-failure, on-failure:N, no, replace")
     return RestartPolicy(match["name"], int(match["limit"] or 0))
+
+
+def docker_policy(text: str) -> str:
+    """Docker's own policy for it: a container that is to be replaced is not started again."""
+    return "no" if text == "replace" else text

@@ -33,6 +33,16 @@ def template_of(spec: pb.ServiceSpec) -> pb.ServiceSpec:
     return template
 
 
+def with_template(spec: pb.ServiceSpec, template: pb.ServiceSpec) -> pb.ServiceSpec:
+    """The spec with that part taken from another one."""
+    changed = pb.ServiceSpec()
+    changed.CopyFrom(spec)
+    for field in FIELDS:
+        changed.ClearField(field)  # type: ignore[arg-type]  # the stubs know names by Literal alone
+    changed.MergeFrom(template_of(template))
+    return changed
+
+
 def revision_of(spec: pb.ServiceSpec) -> str:
     """The hash, such as ``1-9f86d081884c``. Fields that are not set do not enter it, so new ones may be added."""
     return _revision_of(spec.SerializeToString(deterministic=True))

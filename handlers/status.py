@@ -5,11 +5,23 @@ from datetime import datetime
 
 from proto.dockrunner import v1 as pb
 
-from .planner import Plan, completed, describe_end
+from .crash_loop import crash_looping, crashes
+from .planner import Plan
+from .slots import completed, describe_end
 
 READY, PROGRESSING, DEGRADED = "Ready", "Progressing", "Degraded"
 
 State = pb.ContainerStatus
+
+_BACK = (pb.Rollout.ROLLING_BACK, pb.Rollout.ROLLED_BACK)
+# What an update is shown as: whether it goes on by itself, and in one word.
+_ROLLOUTS = {
+    pb.Rollout.IN_PROGRESS: ("True", "RollingOut"),
+    pb.Rollout.PAUSED: ("False", "Paused"),
+    pb.Rollout.FAILED: ("False", "RolloutFailed"),
+    pb.Rollout.ROLLING_BACK: ("True", "RollingBack"),
+    pb.Rollout.ROLLED_BACK: ("False", "RolledBack"),
+}
 
 
 def status_of(
@@ -22,7 +34,11 @@ def status_of(
     staying = [container for container in containers if not container.metadata.HasField("delete_time")]
     living = [container for container in staying if container.status.state != State.EXITED]
     ready = [container for container in living if container.status.ready]
-    done = [container for container in staying if completed(container, service.spec)]
+    done = [
+        container
+        for container in staying
+        if completed(container, service.spec) and container.spec.revision == plan.revision
+    ]
     updated = [container for container in living if container.spec.revision == plan.revision]
     status = pb.ServiceStatus(
         observed_generation=service.metadata.generation,
@@ -36,24 +52,24 @@ def status_of(
     settled = not plan.operations and plan.look_again is None and len(staying) == len(containers)
     ready_updated = sum(1 for container in updated if container.status.ready)
     conditions = [
-        _ready(service, ready, done, staying),
+        _ready(service, ready, done, staying, plan, now),
         _progressing(service, settled, ready_updated + len(done), plan),
-        _degraded(service, staying, done, refused),
+        _degraded(service, staying, done, plan, now, refused),
     ]
     for condition in conditions:
         _stamp(condition, service, now)
     ours = {condition.type for condition in conditions}
     status.conditions.extend(conditions)
     status.conditions.extend(condition for condition in service.status.conditions if condition.type not in ours)
-    begun = service.status.rollout.revision == plan.revision
-    if plan.outdated and (begun or len(updated) < len(living)):
-        status.rollout.CopyFrom(_rollout(service.status, plan, now))
+    if plan.rollout is not None and not service.metadata.HasField("delete_time"):
+        status.rollout.CopyFrom(plan.rollout)
     return status
 
 
 def _ready(
-    service: pb.Service, ready: Sequence[pb.Container], done: Sequence[pb.Container], staying: Sequence[pb.Container]
-) -> pb.Condition:
+    service: pb.Service, ready: Sequence[pb.Container], done: Sequence[pb.Container],
+    staying: Sequence[pb.Container], plan: Plan, now: datetime,
+) -> pb.Condition:  # fmt: skip
     wanted = service.spec.replicas
     if service.metadata.HasField("delete_time"):
         return pb.Condition(type=READY, status="False", reason="Deleting", message="being deleted")
@@ -64,8 +80,10 @@ def _ready(
         return pb.Condition(
             type=READY, status="True", reason="ReplicasReady", message=f"{len(ready)} of {wanted} ready"
         )
-    reasons = "; ".join(_trouble(staying, service.spec)[:3])
+    reasons = "; ".join(_trouble(staying, service.spec, now)[:3])
     message = f"{len(ready)} of {wanted} ready" + (f": {reasons}" if reasons else "")
+    if plan.waits_for and not staying:
+        return pb.Condition(type=READY, status="False", reason="Waiting", message=f"waits for {plan.waits_for}")
     return pb.Condition(type=READY, status="False", reason="ReplicasNotReady", message=message)
 
 
@@ -73,37 +91,55 @@ def _progressing(service: pb.Service, settled: bool, serving: int, plan: Plan) -
     wanted = service.spec.replicas
     if service.metadata.HasField("delete_time"):
         return pb.Condition(type=PROGRESSING, status="True", reason="Deleting", message="its containers are going")
-    if settled and serving >= wanted:
+    if settled and serving >= wanted and plan.rollout is None:
         return pb.Condition(type=PROGRESSING, status="False", reason="Converged", message="runs as declared")
-    if plan.outdated:
-        message = f"{wanted - plan.outdated} of {wanted} updated to revision {plan.revision}"
-        return pb.Condition(type=PROGRESSING, status="True", reason="RollingOut", message=message)
+    if plan.rollout is not None:
+        return _rolling(plan.rollout, wanted)
     return pb.Condition(type=PROGRESSING, status="True", reason="Reconciling", message=f"{serving} of {wanted} ready")
 
 
+def _rolling(rollout: pb.Rollout, wanted: int) -> pb.Condition:
+    """How far an update is; one that was stopped, or taken back, does not go on by itself."""
+    status, reason = _ROLLOUTS[rollout.state]
+    message = f"{rollout.updated} of {wanted} updated to revision {rollout.revision}"
+    return pb.Condition(
+        type=PROGRESSING, status=status, reason=reason, message=f"{message}: {rollout.message}".rstrip(": ")
+    )
+
+
 def _degraded(
-    service: pb.Service, staying: Sequence[pb.Container], done: Sequence[pb.Container], refused: str
-) -> pb.Condition:
+    service: pb.Service, staying: Sequence[pb.Container], done: Sequence[pb.Container], plan: Plan, now: datetime,
+    refused: str,
+) -> pb.Condition:  # fmt: skip
     if refused:
         message = f"no longer allowed, so nothing of it is made or changed: {refused}"
         return pb.Condition(type=DEGRADED, status="True", reason="NoLongerAllowed", message=message)
+    if plan.rollout is not None and plan.rollout.state in (pb.Rollout.FAILED, *_BACK):
+        reason = "RolledBack" if plan.rollout.state in _BACK else "RolloutFailed"
+        return pb.Condition(type=DEGRADED, status="True", reason=reason, message=plan.rollout.message)
     failed = [container for container in done if container.status.exit_code != 0]
-    trouble = _trouble(staying, service.spec)
+    trouble = _trouble(staying, service.spec, now)
     if failed:
         message = "; ".join(f"{c.metadata.name}: {describe_end(c.status)}" for c in failed[:3])
         return pb.Condition(type=DEGRADED, status="True", reason="Failed", message=message)
     if trouble:
-        return pb.Condition(type=DEGRADED, status="True", reason="ContainerFailing", message="; ".join(trouble[:3]))
+        loops = any(crash_looping(container, now) for container in staying)
+        reason = "CrashLoop" if loops else "ContainerFailing"
+        return pb.Condition(type=DEGRADED, status="True", reason=reason, message="; ".join(trouble[:3]))
     return pb.Condition(type=DEGRADED, status="False", reason="AsExpected", message="no container has trouble")
 
 
-def _trouble(staying: Sequence[pb.Container], spec: pb.ServiceSpec) -> list[str]:
+def _trouble(staying: Sequence[pb.Container], spec: pb.ServiceSpec, now: datetime) -> list[str]:
     """A line for each container that cannot run, or that Docker restarts again and again."""
     lines = []
     for container in staying:
         status, name = container.status, container.metadata.name
-        if status.state == State.RESTARTING:
+        if crash_looping(container, now):
+            lines.append(f"{name}: {describe_end(status)}, {crashes(container)} times in a row")
+        elif status.state == State.RESTARTING:
             lines.append(f"{name}: {describe_end(status)}, restarting")
+        elif status.health == pb.Health.UNHEALTHY and status.state == State.RUNNING:
+            lines.append(f"{name}: unhealthy")
         elif status.message and not status.ready and not completed(container, spec):
             lines.append(f"{name}: {status.message}")
         elif status.state == State.PAUSED:
@@ -127,14 +163,3 @@ def _stamp(condition: pb.Condition, service: pb.Service, now: datetime) -> None:
             condition.last_transition_time.CopyFrom(known.last_transition_time)
             return
     condition.last_transition_time.FromDatetime(now)
-
-
-def _rollout(status: pb.ServiceStatus, plan: Plan, now: datetime) -> pb.Rollout:
-    rollout = pb.Rollout(revision=plan.revision, order=plan.order, reason=plan.order_reason)
-    if status.rollout.revision == plan.revision:
-        rollout.start_time.CopyFrom(status.rollout.start_time)
-        if not plan.order_reason:
-            rollout.order, rollout.reason = status.rollout.order, status.rollout.reason
-    else:
-        rollout.start_time.FromDatetime(now)
-    return rollout

@@ -84,9 +84,9 @@ class CountingEngine(MemoryEngine):
         await self._wait("stop")
         await super().stop(container_id, grace)
 
-    async def update(self, container_id: str, restart: str) -> None:
+    async def update(self, container_id: str, restart: str, resources: pb.Resources) -> None:
         self.calls["update"] += 1
-        await super().update(container_id, restart)
+        await super().update(container_id, restart, resources)
 
     async def remove(self, container_id: str) -> None:
         self.calls["remove"] += 1

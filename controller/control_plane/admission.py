@@ -10,6 +10,10 @@ from proto.dockrunner import v1 as pb
 class Admission(Protocol):
     """Defaults, validation and the plan of a declaration; knows nothing of gRPC."""
 
+    @property
+    def revision_fields(self) -> Sequence[str]:
+        """The fields of a spec that make a revision."""
+
     async def admit(
         self,
         services: Sequence[pb.Service],
@@ -40,3 +44,16 @@ class Admission(Protocol):
 
     def release(self, service: pb.Service) -> None:
         """The deletion of a service shall wait no longer for anything but its containers."""
+
+    def revision(self, service: pb.Service, revision: str) -> pb.ServiceRevision:
+        """What is kept of a revision, given by its hash or its number; of the one before the present one when empty.
+
+        Raises:
+            NotFound: it is not kept.
+        """
+
+    def took_back(self, service: pb.Service) -> None:
+        """The revision that a service had was taken back by hand: nobody shall bring it back but by hand."""
+
+    def resume(self, service: pb.Service) -> None:
+        """A rollout that was stopped by a failure gets another try."""

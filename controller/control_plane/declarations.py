@@ -1,19 +1,19 @@
 """What clients declare: each request is checked whole, and only then written."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 
 from controller.clock import Clock
-from controller.errors import Conflict, Invalid, ManagedElsewhere, NotFound, Violation
-from controller.store import NORMAL, SERVICE, Listing, Recorder, Store, reference
+from controller.errors import BeingDeleted, Conflict, Invalid, NotFound
+from controller.store import NORMAL, SERVICE, VOLUMES_FINALIZER, Listing, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
 
 from .admission import Admission
 from .codes import Code, Refusal
 from .commits import Commits
 from .preconditions import (
-    as_violations_of_replicas,
+    both_scaled_and_set,
     check_manager,
     check_not_deleted,
     check_version,
@@ -21,14 +21,13 @@ from .preconditions import (
     fields_in_request,
     required_name,
 )
-from .write import API, FILE, Write, candidate
+from .write import API, FILE, Write, candidate, hold_for_volumes
 
-MAX_REPLICAS = 1000
 _SOURCE = "control-plane"
 
 
 class Declarations:
-    """Apply, ApplySet, Delete, Scale, Restart and Restore, without gRPC.
+    """Apply, ApplySet, Delete and Restore, and what ``amendments.py`` builds on it, without gRPC.
 
     Each is checked against what stands and what is on its way, then kept in the journal, then written; it returns
     when it is durable. All raise before they write, with nothing changed:
@@ -89,7 +88,7 @@ class Declarations:
         return response
 
     async def delete(self, request: pb.DeleteRequest) -> pb.Service:
-        """Marks a service for deletion, and returns it as marked.
+        """Marks a service for deletion, and returns it as marked; with ``volumes`` those are removed after it.
 
         A second call is harmless; with ``force`` it has the deletion wait no longer for anything but the containers.
 
@@ -102,61 +101,17 @@ class Declarations:
             check_version(name, old, request.uid, request.resource_version)
             check_manager(old, manager, request.force)
             if old.metadata.HasField("delete_time"):
+                if request.volumes and VOLUMES_FINALIZER not in old.metadata.finalizers:
+                    raise BeingDeleted(f"service {name!r} is being deleted already, without its volumes")
                 if request.force:
                     self._admission.release(old)
                 return old
-            commit = self._begin([], [old], f"manager {manager!r} asked for it")
+            going = _copy(old)
+            if request.volumes:
+                hold_for_volumes(going)
+            commit = self._begin([], [going], f"manager {manager!r} asked for it")
         await commit
         return self._store.find(SERVICE, name) or self._marked(old)
-
-    async def scale(self, request: pb.ScaleRequest) -> pb.Service:
-        """Sets ``replicas`` alone.
-
-        Raises:
-            NotFound: there is no such service.
-        """
-        name = required_name(request.name)
-        async with self._turn([name]):
-            old = self._store.get(SERVICE, name)
-            check_version(name, old, "", request.resource_version)
-            check_not_deleted(old)
-            new = _copy(old)
-            new.spec.replicas = request.replicas
-            owner = old.metadata.replicas_manager
-            if owner not in ("", API):
-                if not request.force:
-                    raise ManagedElsewhere(
-                        f"manager {owner!r} sets the replicas of service {name!r}: change them there; "
-                        "force takes the service over"
-                    )
-                new.metadata.manager = new.metadata.replicas_manager = API
-            if not 0 <= request.replicas <= MAX_REPLICAS:
-                raise Invalid([Violation("replicas", f"{request.replicas} is not within 0 to {MAX_REPLICAS}")])
-            with as_violations_of_replicas():
-                (new,) = await self._admit_alone(new, old)
-            commit = self._begin([Write(old, new, only="replicas")])
-        (scaled,) = await commit
-        if old.spec.replicas != scaled.spec.replicas:
-            self._say(scaled, "Scaled", f"replicas {old.spec.replicas} → {scaled.spec.replicas}")
-        return scaled
-
-    async def restart(self, request: pb.RestartRequest) -> pb.Service:
-        """Has every container replaced, as by an update.
-
-        Raises:
-            NotFound: there is no such service.
-        """
-        name = required_name(request.name)
-        async with self._turn([name]):
-            old = self._store.get(SERVICE, name)
-            check_not_deleted(old)
-            new = _copy(old)
-            new.spec.restarted_at.FromDatetime(self._clock.now())
-            (new,) = await self._admit_alone(new, old)
-            commit = self._begin([Write(old, new, only="restarted_at")])
-        (service,) = await commit
-        self._say(service, "Restarting", "a restart was asked for")
-        return service
 
     async def restore(self, services: Sequence[pb.Service], *, dry_run: bool) -> pb.RestoreResponse:
         """Makes what is declared equal to ``services``, each with its own manager; what manager ``file`` declares, in
@@ -209,7 +164,7 @@ class Declarations:
         olds = [self._store.find(SERVICE, service.metadata.name) for service in requested]
         candidates = [candidate(service, old) for service, old in zip(requested, olds, strict=True)]
         names = [service.metadata.name for service in requested]
-        violations = duplicates(names)
+        violations = [*duplicates(names), *both_scaled_and_set(requested)]
         admitted: Sequence[pb.Service] = ()
         try:
             admitted = await self._admission.admit(candidates, olds, self._others([*names, *pruned]), dry_run=dry_run)
@@ -229,12 +184,31 @@ class Declarations:
             for service, old, wanted in zip(requested, olds, admitted, strict=True)
         ]
 
-    async def _admit_alone(self, new: pb.Service, old: pb.Service) -> Sequence[pb.Service]:
-        """One service with one field changed, completed and checked; with what only the server writes."""
-        (admitted,) = await self._admission.admit([new], [old], self._others([new.metadata.name]))
-        new.spec.CopyFrom(admitted.spec)
-        new.metadata.generation += new.spec != old.spec
-        return [new]
+    async def amend(
+        self, name: str, edit: Callable[[pb.Service], None], only: Sequence[str], *,
+        check: Callable[[pb.Service], None] = lambda _: None,
+        naming: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> tuple[pb.Service, pb.Service]:  # fmt: skip
+        """Changes fields of one service's spec alone; what it was and what it is now.
+
+        ``check`` raises when the service as it is speaks against it; ``naming`` makes the violations those of the
+        caller's own fields.
+
+        Raises:
+            NotFound: there is no such service.
+        """
+        async with self._turn([required_name(name)]):
+            old = self._store.get(SERVICE, name)
+            check(old)
+            check_not_deleted(old)
+            new = _copy(old)
+            edit(new)
+            with naming():
+                (admitted,) = await self._admission.admit([new], [old], self._others([name]))
+            new.spec.CopyFrom(admitted.spec)
+            new.metadata.generation += new.spec != old.spec
+            commit = self._begin([Write(old, new, only=only)])
+        return old, (await commit)[0]
 
     def _others(self, names: Collection[str]) -> Listing:
         """The services that stay beside those, and those on their way: which of the two will be is not known yet."""
@@ -267,6 +241,8 @@ class Declarations:
             stored = [self._carry_out(write, draft) for write, draft in zip(writes, drafts, strict=True)]
             for old in going:
                 with suppress(NotFound, Conflict):  # gone meanwhile, as is wanted
+                    if VOLUMES_FINALIZER in old.metadata.finalizers:
+                        self._store.update(SERVICE, old.metadata.name, hold_for_volumes, uid=old.metadata.uid)
                     self._say(self._store.delete(SERVICE, old.metadata.name, uid=old.metadata.uid), "Deleting", cause)
             return stored
 

@@ -57,6 +57,15 @@ def duplicates(names: Sequence[str]) -> list[Violation]:
     return found
 
 
+def both_scaled_and_set(requested: Sequence[pb.Service]) -> list[Violation]:
+    """A violation for each service whose number is declared, though it is said to follow the load."""
+    return [
+        Violation(f"[{index}].spec.replicas", "cannot be set together with autoscale; leave one of them out")
+        for index, service in enumerate(requested)
+        if service.spec.HasField("replicas") and service.spec.HasField("autoscale")
+    ]
+
+
 @contextmanager
 def fields_in_request(prefix: Callable[[str], str]) -> Iterator[None]:
     """Admission's violations with the paths that the request's sender knows: ``[1].spec`` is ``services[1].spec``."""

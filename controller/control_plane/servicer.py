@@ -29,6 +29,7 @@ from proto.dockrunner import v1 as pb
 from proto.dockrunner.v1.control_plane_pb2_grpc import ControlPlaneServicer
 
 from .admission import Admission
+from .amendments import Amendments
 from .backups import Backups
 from .codes import Code, Refusal
 from .commits import Commits
@@ -63,6 +64,7 @@ class ControlPlane(ControlPlaneServicer):
         self._store = store
         self._commits = Commits(persistence)
         self._declarations = Declarations(store, recorder, admission, self._commits, clock)
+        self._amendments = Amendments(self._declarations, admission, recorder, clock)
         self._backups = Backups(persistence, self._declarations)
         self._pages = Pages(store, clock)
         self._encoded = Encoded()
@@ -88,7 +90,7 @@ class ControlPlane(ControlPlaneServicer):
         return await self._declarations.delete(request)
 
     async def Scale(self, request: pb.ScaleRequest, context: Context) -> pb.Service:
-        return await self._declarations.scale(request)
+        return await self._amendments.scale(request)
 
     # Keeping.
 
@@ -171,22 +173,29 @@ class ControlPlane(ControlPlaneServicer):
             async for change in watch:
                 yield self._encoded.of(EVENT.name, change, partial(_told, pb.WatchEventsResponse, "event"))
 
-    # To come.
+    # Rollouts.
 
     async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.Service:
-        _to_come("Rollback")
+        return await self._amendments.rollback(request)
 
     async def Restart(self, request: pb.RestartRequest, context: Context) -> pb.Service:
-        return await self._declarations.restart(request)
+        return await self._amendments.restart(request)
 
     async def SetPaused(self, request: pb.SetPausedRequest, context: Context) -> pb.Service:
-        _to_come("SetPaused")
+        return await self._amendments.set_paused(request)
 
     async def ListRevisions(self, request: pb.ListRevisionsRequest, context: Context) -> pb.ListRevisionsResponse:
         service = self._store.get(SERVICE, required_name(request.name))
         kept = self._store.list(REVISION, index="service", value=service.metadata.name)
         revisions = [
-            pb.Revision(revision=it.revision, number=it.number, create_time=it.metadata.create_time, spec=it.template)
+            pb.Revision(
+                revision=it.revision,
+                number=it.number,
+                create_time=it.metadata.create_time,
+                spec=it.template,
+                image_digest=it.image_digest or it.image_id,
+                failure=it.failure,
+            )
             for it in sorted(kept, key=lambda revision: -revision.number)
         ]
         return pb.ListRevisionsResponse(revisions=revisions)

@@ -1,9 +1,11 @@
 """One service as it is and as a declaration would have it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from controller.store import HANDLERS_FINALIZER, VOLUMES_FINALIZER
 from proto.dockrunner import v1 as pb
 
 API = "api"
@@ -19,8 +21,8 @@ class Write:
 
     old: pb.Service | None
     new: pb.Service
-    only: str = ""
-    """The field of the spec that alone is changed, with the managers; empty: all that is declared."""
+    only: Sequence[str] = ()
+    """The fields of the spec that alone are changed, with the managers; none: all that is declared."""
 
     @classmethod
     def of(cls, old: pb.Service | None, admitted: pb.Service, manager: str, *, sets_replicas: bool) -> "Write":
@@ -46,7 +48,9 @@ class Write:
         current.metadata.manager = self.new.metadata.manager
         current.metadata.replicas_manager = self.new.metadata.replicas_manager
         if self.only:
-            FieldMask(paths=[self.only]).MergeMessage(self.new.spec, current.spec, replace_message_field=True)
+            for field in self.only:  # a mask would leave what the new one lacks
+                current.spec.ClearField(field)  # type: ignore[arg-type]  # the stubs know names by Literal alone
+            FieldMask(paths=self.only).MergeMessage(self.new.spec, current.spec)
             return
         declared = pb.Metadata(
             labels={key: self.new.metadata.labels[key] for key in self.new.metadata.declared_labels},
@@ -82,8 +86,14 @@ def _is_later(one: pb.ServiceSpec, other: pb.ServiceSpec) -> bool:
     return not other.HasField("restarted_at") or moments[0] > moments[1]
 
 
+def hold_for_volumes(service: pb.Service) -> None:
+    """Has a deletion wait until the service's volumes are gone; also that of a service that was never handled."""
+    finalizers = service.metadata.finalizers
+    finalizers.extend(it for it in (HANDLERS_FINALIZER, VOLUMES_FINALIZER) if it not in finalizers)
+
+
 def candidate(requested: pb.Service, old: pb.Service | None) -> pb.Service:
-    """What a request declares, for admission: replicas and a restart that it leaves out are the present ones."""
+    """What a request declares, for admission: what others set, and it leaves out, is as it is at present."""
     service = pb.Service(spec=requested.spec)
     service.metadata.name = requested.metadata.name
     service.metadata.labels.update(requested.metadata.labels)
@@ -92,4 +102,11 @@ def candidate(requested: pb.Service, old: pb.Service | None) -> pb.Service:
         service.spec.replicas = old.spec.replicas
     if old is not None and _is_later(old.spec, requested.spec):
         service.spec.restarted_at.CopyFrom(old.spec.restarted_at)
+    if old is not None:
+        service.spec.paused = old.spec.paused
+        if requested.spec.image == old.spec.image and not requested.spec.image_digest:
+            service.spec.image_digest = old.spec.image_digest
+    if requested.spec.HasField("autoscale") and not requested.spec.HasField("replicas"):
+        scale = requested.spec.autoscale
+        service.spec.replicas = min(max(service.spec.replicas, scale.min), max(scale.max, scale.min))
     return service

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from controller.errors import NotFound
-from controller.store import Kind, Store
+from controller.store import HANDLERS_FINALIZER, Kind, Store
 from controller.store.kinds import T
 from proto.dockrunner import v1 as pb
 
@@ -12,7 +12,7 @@ from .context import Context
 from .memory import Memory
 from .registry import Handler
 
-FINALIZER = "dock-runner.handlers"
+FINALIZER = HANDLERS_FINALIZER
 """Of what the program has built in."""
 USERS_FINALIZER = "dock-runner.user-handlers"
 """Of the user's own handlers: these can be passed over."""

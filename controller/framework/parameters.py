@@ -27,7 +27,7 @@ ARGUMENTS = frozenset(
     (
         "name", "uid", "body", "spec", "status", "meta", "labels", "annotations", "patch", "memo", "param", "indices",
         "store", "engine", "logger", "now", "old", "new", "diff", "reason", "retry", "started", "runtime",
-        "informer", "instance", "recorder", "orphans", "in_flight", "policy", "refused",
+        "informer", "instance", "recorder", "orphans", "in_flight", "policy", "refused", "surroundings", "images",
     )
 )  # fmt: skip
 OF_THE_PROGRAM = frozenset(("store", "engine", "indices", "now", "param", "logger", "reason"))

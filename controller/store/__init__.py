@@ -7,6 +7,7 @@ May import: proto, and the errors, the clock and the metrics of this program.
 """
 
 from .changes import Change
+from .finalizers import HANDLERS_FINALIZER, VOLUMES_FINALIZER
 from .journal import Journal, NoJournal, Record, SqliteJournal, read_backup
 from .kinds import CONTAINER, EVENT, KINDS, REVISION, SERVICE, Kind, Stored, labels_of
 from .listing import Listing
@@ -20,10 +21,12 @@ from .watch import Watch
 __all__ = [
     "CONTAINER",
     "EVENT",
+    "HANDLERS_FINALIZER",
     "KINDS",
     "NORMAL",
     "REVISION",
     "SERVICE",
+    "VOLUMES_FINALIZER",
     "WARNING",
     "Change",
     "GarbageCollector",

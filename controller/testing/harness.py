@@ -106,16 +106,17 @@ class Harness:
         answer: pb.Service = response.service
         return answer
 
-    async def delete(self, name: str, *, manager: str = "", force: bool = False) -> None:
+    async def delete(self, name: str, *, manager: str = "", force: bool = False, volumes: bool = False) -> None:
         """Asks for the deletion of a service as a client of the API does.
 
         ``force``: also that of another manager; one that is being deleted already waits no longer for handlers.
+        ``volumes``: its named volumes go as well.
 
         Raises:
             NotFound: there is no such service.
             ManagedElsewhere: another manager declares it.
         """
-        await self._api.Delete(pb.DeleteRequest(name=name, manager=manager, force=force), None)
+        await self._api.Delete(pb.DeleteRequest(name=name, manager=manager, force=force, volumes=volumes), None)
         await self.clock.settle()
 
     async def advance(self, seconds: float) -> None:

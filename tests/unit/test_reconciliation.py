@@ -60,7 +60,7 @@ async def test_a_new_image_replaces_every_container_and_keeps_its_slot(world: Cl
     await world.settle()
     before = world.running()
     world.declare("web", "web:2", replicas=3)
-    await world.settle()
+    await world.settle(5)
     assert not set(before) & set(world.running())
     assert [it.spec.slot for it in world.containers()] == [1, 2, 3]
     assert len(await world.engine.list()) == 3
@@ -77,10 +77,10 @@ async def test_an_update_that_has_to_stop_first_says_so_and_ends(world: Cluster)
     assert (rollout.order, rollout.reason) == ("stop-first", "its host ports leave no room for a second container")
     assert len(world.running()) == 1, "one at a time"
     stopped.set()
-    await world.settle()
+    await world.settle(5)
     assert len(world.running()) == 2
     assert not world.store.get(SERVICE, "web").status.HasField("rollout")
-    assert any("update, after stop-first" in event.message for event in world.store.list(EVENT))
+    assert any("its predecessor has gone" in event.message for event in world.store.list(EVENT))
 
 
 async def test_replicas_and_restart_policy_change_without_a_new_container(world: Cluster) -> None:
@@ -181,7 +181,7 @@ async def test_another_run_of_the_program_adopts_what_runs(engine: CountingEngin
         assert second.running() == before
         assert engine.calls["create"] == engine.calls["start"] == engine.calls["stop"] == 0
         second.declare("web", "web:2", replicas=3)
-        await second.settle()
+        await second.settle(5)
         assert not set(before) & set(second.running())
 
 
@@ -279,12 +279,15 @@ async def test_pulls_that_take_their_time_hold_up_nobody_else_and_one_serves_all
     assert world.engine.calls["pull"] == 1
 
 
-async def test_pull_policy_always_asks_for_the_image_before_each_container(world: Cluster) -> None:
-    world.declare("web", pull_policy="always", replicas=1)
+async def test_pull_policy_always_asks_for_the_image_once_for_each_revision(world: Cluster) -> None:
+    world.declare("web", pull_policy="always", replicas=2)
     await world.settle()
     world.engine.kill(world.running()[0])
     await world.settle()
-    assert len(world.running()) == 1
+    assert len(world.running()) == 2
+    assert world.engine.calls["pull"] == 1, "all containers of a revision run one image"
+    world.store.update(SERVICE, "web", lambda it: it.spec.restarted_at.FromDatetime(world.clock.now()))
+    await world.settle(5)
     assert world.engine.calls["pull"] == 2
 
 
@@ -344,7 +347,7 @@ async def test_a_restart_replaces_every_container_once(world: Cluster) -> None:
     await world.settle()
     before = world.running()
     world.store.update(SERVICE, "web", lambda it: it.spec.restarted_at.FromDatetime(world.clock.now()))
-    await world.settle()
+    await world.settle(5)
     after = world.running()
     assert not set(before) & set(after)
     await world.settle(120)

@@ -9,6 +9,7 @@ from controller.errors import EngineError, EngineUnavailable
 from controller.scheduler import EngineEvent, Observed
 from controller.scheduler.engine import CreateRequest, Progress
 from controller.scheduler.memory import MemoryEngine
+from proto.dockrunner import v1 as pb
 from tests.clock import ManualClock
 
 R = TypeVar("R")
@@ -49,8 +50,17 @@ class FaultyEngine(MemoryEngine):
     async def pull(self, image: str, progress: Progress) -> None:
         await self._call("pull", lambda: super(FaultyEngine, self).pull(image, progress))
 
-    async def ensure_network(self, name: str) -> None:
-        await self._call("network", lambda: super(FaultyEngine, self).ensure_network(name))
+    async def ensure_network(self, name: str, definition: pb.NetworkDefinition) -> None:
+        await self._call("network", lambda: super(FaultyEngine, self).ensure_network(name, definition))
+
+    async def remove_network(self, name: str) -> None:
+        await self._call("network", lambda: super(FaultyEngine, self).remove_network(name))
+
+    async def volumes(self) -> Mapping[str, Mapping[str, str]]:
+        return await self._call("volume", super().volumes)
+
+    async def remove_volume(self, name: str) -> bool:
+        return await self._call("volume", lambda: super(FaultyEngine, self).remove_volume(name))
 
     async def create(self, request: CreateRequest) -> str:
         return await self._call("create", lambda: super(FaultyEngine, self).create(request))
@@ -58,8 +68,8 @@ class FaultyEngine(MemoryEngine):
     async def start(self, container_id: str) -> None:
         await self._call("start", lambda: super(FaultyEngine, self).start(container_id))
 
-    async def update(self, container_id: str, restart: str) -> None:
-        await self._call("update", lambda: super(FaultyEngine, self).update(container_id, restart))
+    async def update(self, container_id: str, restart: str, resources: pb.Resources) -> None:
+        await self._call("update", lambda: super(FaultyEngine, self).update(container_id, restart, resources))
 
     async def stop(self, container_id: str, grace: float) -> None:
         await self._call("stop", lambda: super(FaultyEngine, self).stop(container_id, grace))

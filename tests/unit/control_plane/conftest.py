@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 
 from controller.control_plane.server import Server
 from controller.control_plane.servicer import ControlPlane
-from controller.errors import Invalid, Violation
+from controller.errors import Invalid, NotFound, Violation
 from controller.metrics import Metrics
 from controller.store import Journal, NoJournal, Persistence, Recorder, Store
 from proto.dockrunner import v1 as pb
@@ -32,6 +32,25 @@ class FakeAdmission:
         self.declarations: list[str] = []
         self.others: list[str] = []
         self.released: list[str] = []
+        self.resumed: list[str] = []
+        self.taken_back: list[str] = []
+        self.kept: list[pb.ServiceRevision] = []
+
+    @property
+    def revision_fields(self) -> Sequence[str]:
+        return ("image", "command")
+
+    def revision(self, service: pb.Service, revision: str) -> pb.ServiceRevision:
+        for kept in self.kept:
+            if revision in ("", kept.revision):
+                return kept
+        raise NotFound("no such revision is kept")
+
+    def took_back(self, service: pb.Service) -> None:
+        self.taken_back.append(service.spec.image)
+
+    def resume(self, service: pb.Service) -> None:
+        self.resumed.append(service.metadata.name)
 
     async def admit(
         self, services: Sequence[pb.Service], olds: Sequence[pb.Service | None], others: Sequence[pb.Service], *,

@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from controller.store import EVENT, SERVICE
+from controller.store import EVENT, HANDLERS_FINALIZER, SERVICE, VOLUMES_FINALIZER
 from proto.dockrunner import v1 as pb
 from tests.unit.control_plane.conftest import Api, refusal, violations
 
@@ -23,6 +23,25 @@ async def test_delete_marks_and_a_second_one_is_harmless(api: Api) -> None:
     version = api.store.version
     assert await api.stub.Delete(pb.DeleteRequest(name="web")) == marked
     assert api.store.version == version
+
+
+async def test_delete_with_volumes_holds_the_service_until_they_are_gone(api: Api) -> None:
+    await api.apply("web")
+    marked = await api.stub.Delete(pb.DeleteRequest(name="web", volumes=True))
+    assert marked.metadata.HasField("delete_time")
+    assert list(marked.metadata.finalizers) == [HANDLERS_FINALIZER, VOLUMES_FINALIZER]
+    assert await api.stub.Delete(pb.DeleteRequest(name="web", volumes=True)) == marked
+    assert await api.stub.Delete(pb.DeleteRequest(name="web")) == marked
+
+
+async def test_volumes_cannot_join_a_deletion_that_is_under_way(api: Api) -> None:
+    await with_finalizer(api, "web")
+    marked = await api.stub.Delete(pb.DeleteRequest(name="web"))
+    code, message = await refusal(api.stub.Delete(pb.DeleteRequest(name="web", volumes=True)))
+    assert (code, message) == (
+        Code.FAILED_PRECONDITION, "service 'web' is being deleted already, without its volumes",
+    )  # fmt: skip
+    assert api.store.get(SERVICE, "web") == marked
 
 
 async def test_delete_of_another_managers_service_needs_force(api: Api) -> None:

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from controller.errors import JournalFull
-from controller.store import SERVICE, NoJournal, Record
+from controller.store import HANDLERS_FINALIZER, SERVICE, VOLUMES_FINALIZER, NoJournal, Record
 from proto.dockrunner import v1 as pb
 from tests.unit.control_plane.conftest import Api, refusal
 
@@ -186,3 +186,12 @@ def _canceled(method: str) -> dict[str, str]:
         "grpc_type": "unary", "grpc_service": "dockrunner.v1.ControlPlane", "grpc_method": method,
         "grpc_code": "Canceled",
     }  # fmt: skip
+
+
+async def test_a_deletion_with_volumes_is_kept_as_one(api: Api, journal: GatedJournal) -> None:
+    await api.apply("web")
+    marked = await api.stub.Delete(pb.DeleteRequest(name="web", volumes=True))
+    kept = journal.services()["web"]
+    assert kept is not None
+    assert list(kept.metadata.finalizers) == list(marked.metadata.finalizers) == [HANDLERS_FINALIZER, VOLUMES_FINALIZER]
+    assert kept.metadata.HasField("delete_time")

@@ -4,8 +4,10 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 from handlers.admission import fill_in
+from handlers.in_place import in_place
 from handlers.instance import Instance
-from handlers.planner import Amend, Create, Delete, Plan, plan
+from handlers.operations import Amend, Create, Delete, Operation, Release, Stop
+from handlers.planner import Plan, plan
 from handlers.revision import revision_of, template_of
 from proto.dockrunner import v1 as pb
 
@@ -37,10 +39,10 @@ def container(
         metadata=pb.Metadata(name=f"web-{slot}-{serial:05}", uid=f"uid-{serial}"),
         spec=pb.ContainerSpec(
             service="web", slot=slot, revision=revision_of(of.spec), template=template_of(of.spec),
-            restart=of.spec.restart,
         ),
         status=pb.ContainerStatus(state=state, docker_id=f"id-{serial}"),
     )  # fmt: skip
+    made.spec.MergeFrom(in_place(of.spec))
     made.metadata.create_time.FromDatetime(NOW - timedelta(seconds=age) + timedelta(microseconds=serial))
     made.status.ready = state == State.RUNNING if ready is None else ready
     if exit_code is not None:
@@ -62,12 +64,16 @@ def planned(of: pb.Service, *containers: pb.Container, now: datetime = NOW) -> l
     return [in_short(operation) for operation in plan(of, containers, now).operations]
 
 
-def in_short(operation: Create | Delete | Amend) -> str:
+def in_short(operation: Operation) -> str:
     match operation:
-        case Create(slot=slot):
-            return f"create {slot}"
+        case Create(slot=slot, held=held):
+            return f"create {slot}, held" if held else f"create {slot}"
         case Delete(container=it):
             return f"delete {it.metadata.name}"
+        case Stop(container=it):
+            return f"stop {it.metadata.name}"
+        case Release(container=it):
+            return f"release {it.metadata.name}"
         case Amend(container=it):
             return f"amend {it.metadata.name}"
 
@@ -82,5 +88,9 @@ def carry_out(what: Plan, of: pb.Service, containers: list[pb.Container]) -> Non
                 containers.append(made)
             case Delete(container=it):
                 leaving(it)
-            case Amend(container=it, restart=restart):
-                it.spec.restart = restart
+            case Stop(container=it):
+                it.spec.stopped = True
+            case Release(container=it):
+                it.spec.held = False
+            case Amend(container=it, wanted=wanted):
+                it.spec.CopyFrom(wanted)
