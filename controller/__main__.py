@@ -2,6 +2,7 @@
 # ruff: noqa: ARG002 - the arguments of the methods are click's
 
 import importlib
+import keyword
 import signal
 from typing import Any
 
@@ -23,7 +24,8 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command = getattr(importlib.import_module(VERBS[cmd_name][0]), name)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -4,11 +4,13 @@ Order: lock, journal, engine list (what runs becomes container objects again), A
 """
 
 import asyncio
+import hashlib
 import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from controller import logs
@@ -26,14 +28,16 @@ from controller.metrics import Metrics
 from controller.probes import Probes
 from controller.program import CONFIG_AGENT, Program
 from controller.scheduler import Engine
-from controller.settings import Settings
+from controller.settings import Settings, default_runtime_dir
 from controller.store import (
     Journal,
     NoJournal,
+    Safe,
     SqliteJournal,
 )
 from controller.watchdog import LoopWatchdog
 from handlers.policy import read_policy
+from handlers.private_folder import on_tmpfs
 from proto.dockrunner import v1 as pb
 
 # Within these, in seconds, the program has stopped; ten in all are promised.
@@ -95,6 +99,26 @@ def _journal(settings: Settings, metrics: Metrics) -> Journal:
     return journal
 
 
+def _safe(settings: Settings) -> Safe:
+    """Beside the journal. Without one only the key outlives the process, where files of containers do as well: or
+    their secrets would have changed with each start."""
+    if settings.state_dir is None:
+        return Safe(key_file=settings.runtime_dir / settings.instance / "key")
+    return Safe(settings.state_dir / "secrets" / settings.instance)
+
+
+def _files(settings: Settings) -> Path | None:
+    """The folder for files of containers: beside the socket, where the lock is, or else where one usually lies."""
+    if settings.engine == "memory":
+        return None
+    beside = settings.runtime_dir
+    if beside == default_runtime_dir() or on_tmpfs(beside):
+        return beside / settings.instance / "files"
+    # Another program may use the same name there, under another lock.
+    own = hashlib.sha256(str(beside).encode()).hexdigest()[:8]
+    return default_runtime_dir() / f"{settings.instance}-{own}" / "files"
+
+
 def _load_handlers(names: Sequence[str]) -> Sequence[HandlersBroken]:
     """Loads the user's modules; those that are broken are left out, and do not keep the program from its work."""
     broken = []
@@ -127,7 +151,7 @@ class App:
         self.engine = self._engine()
         self.program = Program(
             self.engine, journal, clock, metrics, instance=settings.instance, policy=read_policy(settings.policy),
-            workers=settings.workers, resync=settings.resync,
+            workers=settings.workers, resync=settings.resync, safe=_safe(settings), files=_files(settings),
         )  # fmt: skip
         self.informer, self.operator = self.program.informer, self.program.operator
         self.agent: ConfigAgent | None = None
@@ -165,6 +189,7 @@ class App:
             self.program.store, self.program.recorder, self.program.admission, persistence, self.metrics, self._clock
         )
         stack.push_async_callback(self._end, "the journal's part of what was declared", servicer.settled)
+        await stack.enter_async_context(self._in_background("safe", self.program.secrets.sweep(servicer.quiet)))
         server = Server([address.endpoint for address in settings.listen], servicer, self.metrics, self._clock)
         await server.start()
         stack.push_async_callback(self._end, "the API", lambda: server.stop(API_GRACE), PART_GRACE)

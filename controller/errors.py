@@ -89,6 +89,17 @@ class JournalDamaged(JournalError):
     """What was kept is cut off or altered, or the file is no journal at all."""
 
 
+# What the safe raises.
+
+
+class SafeError(DockRunnerError):
+    """The content of a secret could not be kept, or what was kept could not be read."""
+
+
+class SafeFull(SafeError):
+    """It could not be kept because the disk is full."""
+
+
 # What admission raises.
 
 
@@ -140,6 +151,14 @@ class ContainerGone(EngineError):
 
 class ImageMissing(EngineError):
     """The image is not on this machine."""
+
+
+class FilesRefused(EngineError):
+    """The secrets and configs of a container cannot be given to it; ``hopeless`` when no waiting mends it."""
+
+    def __init__(self, message: str, *, hopeless: bool = True) -> None:
+        super().__init__(message)
+        self.hopeless = hopeless
 
 
 class PullError(EngineError):

@@ -6,9 +6,11 @@ The same parts serve the whole program, the harness in which users test their ha
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 
 # The built-in handlers declare themselves as they are imported.
 import handlers.admission
+import handlers.autoscale
 import handlers.container
 import handlers.image_check
 import handlers.service
@@ -30,11 +32,13 @@ from controller.store import (
     Listing,
     Persistence,
     Recorder,
+    Safe,
     Store,
     owner_of,
     reference,
 )
 from handlers.admission import ServiceAdmission
+from handlers.container_files import ContainerFiles
 from handlers.image_pruning import ImagePruning
 from handlers.images import Images
 from handlers.in_flight import InFlight
@@ -43,6 +47,7 @@ from handlers.networks import Networks
 from handlers.orphans import Orphans
 from handlers.policy import Policy
 from handlers.refused import Refused
+from handlers.secrets import Secrets
 from handlers.surroundings import Surroundings
 from proto.dockrunner import v1 as pb
 
@@ -57,6 +62,9 @@ logger = logging.getLogger("dock_runner.app")
 class Program:
     """Everything that keeps what runs in ``engine`` equal to what was declared.
 
+    ``safe`` keeps what is in secrets, by default in memory alone. ``files`` is the folder, in memory too, out of which
+    containers get their secrets and configs; None: they are simulated and get none.
+
     Order: ``restore``, ``informer.run`` until it has synced, ``operator.start``; at the end ``operator.stop``,
     ``in_flight.close``, ``persistence.close``. Beside it ``persistence.run`` writes what is behind.
     """
@@ -64,7 +72,7 @@ class Program:
     def __init__(
         self, engine: Engine, journal: Journal, clock: Clock, metrics: Metrics, *, instance: str = "default",
         policy: Policy | None = None, workers: int = 8, resync: float = 30.0, registry: Registry = on.default,
-        threads: Executor | None = None,
+        threads: Executor | None = None, safe: Safe | None = None, files: Path | None = None,
     ) -> None:  # fmt: skip
         self.engine = engine
         self.journal = journal
@@ -86,21 +94,27 @@ class Program:
         self.surroundings = Surroundings(self.store, lambda name: self.operator.services.queue.add(name))
         self.images = Images(engine, self.store, self.recorder, self.in_flight, Registries(clock))
         ImagePruning(engine, self.store)
+        self._safe = safe or Safe()
+        self.files = ContainerFiles(files, self._safe, self.store, self.recorder, engine)
+        self.secrets = Secrets(self._safe, self.store)
         self.inject = {
             "engine": engine, "informer": self.informer, "instance": ours, "recorder": self.recorder,
             "orphans": self.orphans, "in_flight": self.in_flight, "policy": policy or Policy(),
             "refused": self.refused, "surroundings": self.surroundings, "images": self.images,
-            "networks": Networks(self.store, engine, ours),
+            "networks": Networks(self.store, engine, ours), "files": self.files,
         }  # fmt: skip
         self.operator = Operator(
             registry, self.store, self.recorder, clock, metrics, workers=workers, inject=self.inject,
             keep=self.persistence.keep, threads=threads,
         )  # fmt: skip
         self.admission = ServiceAdmission(
-            self.operator.admission, self.store, clock, self.orphans, self.surroundings, self.operator.release
-        )
+            self.operator.admission, self.store, clock, self.orphans, self.surroundings, self.secrets,
+            self.operator.release,
+        )  # fmt: skip
         self.informer.on_adopted(self.operator.adopted)
+        self.informer.on_recovered(self.files.tidy)
         self.informer.on_recovered(self.operator.containers.resync)
+        self.informer.on_recovered(self.operator.services.resync)
         self.informer.on_drift(self.operator.containers.queue.add)
 
     def _adopt(self, observed: Observed) -> pb.Container | None:
@@ -119,9 +133,10 @@ class Program:
         none of its containers is made.
 
         Raises:
-            StartError: the journal is not as it was written.
+            StartError: the journal is not as it was written, or the safe cannot be read.
         """
         await self.operator.startup()
+        await self._safe.open()
         self.operator.load(self.persistence.restore(self.journal.read()))
         services = self.store.list(SERVICE)
         before = Listing(list, 0)
@@ -135,6 +150,9 @@ class Program:
             before.add(service)
             if found:
                 self.refused.add(service, "; ".join(map(str, found)))
+            if lost := self.secrets.missing(service):
+                text = f"what is in {', '.join(lost)} is not there any more: declare the service again"
+                self.recorder.record(JOURNAL, reference(service), WARNING, "SecretsMissing", text)
         self.restored = True
         if services:
             logger.info("the journal has %d services", len(services))

@@ -8,9 +8,11 @@ from controller import Patch, on
 from controller.clock import Clock
 from controller.errors import Invalid, NotFound, Violation
 from controller.framework import Admission
+from controller.scheduler import Engine
 from controller.store import CONTAINER, SERVICE, Listing, Store
 from proto.dockrunner import v1 as pb
 
+from .container_files import NEEDS_LOCAL_ENGINE
 from .naming import DEFAULT_NETWORK
 from .operations import Amend, Create, Delete, Operation, Release, Stop
 from .orphans import Orphans
@@ -18,6 +20,7 @@ from .planner import plan
 from .policy import Policy
 from .revision import FIELDS, revision_of
 from .revision_history import forget_failure, history, mark_taken_back
+from .secrets import Secrets
 from .surroundings import Surroundings
 from .validation import conflicts, different_definitions, violations
 
@@ -56,18 +59,37 @@ async def check_policy(body: pb.Service, reason: str, others: Listing, policy: P
     return [*policy.violations(body), *(policy.too_many(others) if reason == "create" else ())]
 
 
+@on.validate("Service")
+async def check_files(body: pb.Service, engine: Engine) -> Sequence[Violation]:
+    """Secrets and configs where they cannot get to a container."""
+    fields = [field for field in ("secrets", "configs") if getattr(body.spec, field)]
+    return [] if engine.is_local else [Violation(f"spec.{field}", NEEDS_LOCAL_ENGINE) for field in fields]
+
+
+@on.validate("Service")
+async def check_secrets(body: pb.Service) -> Sequence[Violation]:
+    """Contents that were not put into the safe: a declaration has none any more, the patch of a handler may have."""
+    text = "a handler gives a secret its content while it is declared, by on.mutate"
+    return [
+        Violation(f"spec.secrets[{number}].content", text)
+        for number, secret in enumerate(body.spec.secrets)
+        if secret.content
+    ]
+
+
 class ServiceAdmission:
     """The Admission port of the API, for services. ``release`` has a deletion wait for its containers alone."""
 
     def __init__(
         self, admission: Admission, store: Store, clock: Clock, orphans: Orphans, surroundings: Surroundings,
-        release: Callable[[pb.Service], None],
+        secrets: Secrets, release: Callable[[pb.Service], None],
     ) -> None:  # fmt: skip
         self._admission = admission
         self._store = store
         self._clock = clock
         self._orphans = orphans
         self._surroundings = surroundings
+        self._secrets = secrets
         self.release = release
         self.revision_fields: Sequence[str] = FIELDS
 
@@ -78,12 +100,16 @@ class ServiceAdmission:
         """See :class:`controller.control_plane.admission.Admission`."""
         admitted: list[pb.Service] = []
         found: list[Violation] = []
+        contents: dict[str, bytes] = {}
         for index, (service, old) in enumerate(zip(services, olds, strict=True)):
+            hidden = self._secrets.taken_out(service, old, contents)  # before any handler sees or shows it
             try:
-                complete = await self._admission.complete(SERVICE, service, old, dry_run=dry_run)
+                complete = await self._admission.complete(SERVICE, hidden, old, dry_run=dry_run)
             except Invalid as error:
                 found += _indexed(index, error.violations)
                 continue
+            complete = self._secrets.taken_out(complete, old, contents)  # handlers may have put in one of their own
+            found += _indexed(index, list(self._secrets.violations(complete, old, contents)))
             against = await self._admission.violations(SERVICE, complete, old, others, dry_run=dry_run)
             found += _indexed(index, against)
             admitted.append(complete)
@@ -92,6 +118,8 @@ class ServiceAdmission:
                 await asyncio.sleep(0)  # a set of thousands is not to hold up everybody
         if found:
             raise Invalid(found)
+        if not dry_run:
+            await self._secrets.keep(contents, admitted)
         return admitted
 
     def preview(self, service: pb.Service) -> Sequence[pb.PlanStep]:

@@ -11,6 +11,7 @@ from controller.scheduler.engine import Engine
 from controller.store import CONTAINER, NORMAL, SERVICE, WARNING, Recorder, Store, reference
 from proto.dockrunner import v1 as pb
 
+from .container_files import ContainerFiles
 from .crash_loop import tell_of_crashes
 from .images import Images
 from .in_flight import Call, InFlight
@@ -33,7 +34,7 @@ DEFAULT_GRACE = 10.0
 @on.reconcile("Container")
 async def run(
     body: pb.Container, store: Store, engine: Engine, informer: Informer, instance: Instance, recorder: Recorder,
-    orphans: Orphans, in_flight: InFlight, policy: Policy, images: Images, now: Any, memo: Any,
+    orphans: Orphans, in_flight: InFlight, policy: Policy, images: Images, files: ContainerFiles, now: Any, memo: Any,
 ) -> Result | None:  # fmt: skip
     """Brings the container up, one step after the other; each step may be repeated."""
     if body.metadata.HasField("delete_time") or not informer.up or orphans.judge(body):
@@ -43,9 +44,10 @@ async def run(
             return await keep_stopped(body, store, engine, informer, recorder, in_flight)
         if not body.status.docker_id and body.status.state != State.EXITED:
             policy.check(instance.template(body), body.spec.service)
-            if not await create(body, store, engine, instance, images):
+            if not await create(body, store, engine, instance, images, files):
                 return Result(done=False)
             body = store.get(CONTAINER, body.metadata.name)
+        await files.restore(body)
         if body.spec.held and body.status.state == State.CREATED:
             return None
         if body.status.state in (State.PENDING, State.PULLING, State.CREATED):
@@ -142,8 +144,10 @@ def until_ready(container: pb.Container, now: Any) -> float:
     return max(0.0, left.total_seconds())
 
 
-async def create(container: pb.Container, store: Store, engine: Engine, instance: Instance, images: Images) -> bool:
-    """Makes the container in the engine, with its networks; False while its image is being fetched."""
+async def create(
+    container: pb.Container, store: Store, engine: Engine, instance: Instance, images: Images, files: ContainerFiles
+) -> bool:
+    """Makes the container in the engine, with its networks and files; False while its image is being fetched."""
     image = await images.find(container)
     if image is None:
         return False
@@ -153,7 +157,7 @@ async def create(container: pb.Container, store: Store, engine: Engine, instance
     template.image = image.name
     for network, attachment in request.networks.items():
         await engine.ensure_network(network, attachment.definition)
-    docker_id = await engine.create(replace(request, template=template))
+    docker_id = await engine.create(replace(request, template=template, files=await files.make(container)))
 
     def created(edited: pb.Container) -> None:
         if not edited.status.docker_id:

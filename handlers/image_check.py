@@ -8,7 +8,7 @@ tried again.
 from datetime import timedelta
 from typing import Any
 
-from controller import Patch, on
+from controller import PRESENT, Patch, on
 from controller.errors import EngineUnavailable, PullError
 from controller.scheduler import Informer
 from controller.scheduler.engine import Engine
@@ -24,12 +24,8 @@ SOURCE = "image-check"
 TURN = 5.0
 
 
-def wanted(spec: pb.ServiceSpec, **_: Any) -> bool:
-    """Whether a service's image is looked after."""
-    return spec.image_check.ToTimedelta() > timedelta(0) and "@" not in spec.image
-
-
-@on.timer("Service", interval=TURN, when=wanted)
+# By the field and not by ``when``: only the services that have it get a timer.
+@on.timer("Service", interval=TURN, field="spec.image_check", value=PRESENT)
 async def check_image(
     body: pb.Service, patch: Patch, memo: Any, now: Any, store: Store, engine: Engine, informer: Informer,
     images: Images, recorder: Recorder,
@@ -37,7 +33,9 @@ async def check_image(
     """Asks the registry when it is time to, and declares the digest that it has when that is a new one."""
     image, present = body.spec.image, present_digest(body, store)
     due = getattr(memo, "image_checked", None)
-    if not present or not informer.up or body.metadata.HasField("delete_time") or body.spec.paused:
+    if not wanted(body.spec) or not present or not informer.up:
+        return
+    if body.spec.paused or body.metadata.HasField("delete_time"):
         return
     if (due is not None and now < due + body.spec.image_check.ToTimedelta()) or images.registries.wait(image) > 0:
         return
@@ -60,6 +58,11 @@ async def check_image(
         return
     recorder.record(SOURCE, reference(body), NORMAL, "ImageMoved", f"{image}: {present[:19]} → {digest[:19]}")
     patch.spec.image_digest = digest
+
+
+def wanted(spec: pb.ServiceSpec) -> bool:
+    """Whether the tag of a service's image can move, and is looked after."""
+    return spec.image_check.ToTimedelta() > timedelta(0) and "@" not in spec.image
 
 
 def present_digest(service: pb.Service, store: Store) -> str:

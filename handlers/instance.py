@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from controller.errors import EngineError
 from controller.framework import FINALIZER
 from controller.scheduler.engine import (
@@ -12,6 +14,7 @@ from controller.scheduler.engine import (
     LABEL_JOINED,
     LABEL_MANAGER,
     LABEL_REVISION,
+    LABEL_RUN,
     LABEL_SERVICE,
     LABEL_SLOT,
     LABEL_UID,
@@ -57,6 +60,8 @@ class Instance:
             ),
         )
         made.spec.MergeFrom(in_place(service.spec))
+        if create.run is not None:
+            made.spec.run.FromDatetime(create.run)
         return made
 
     def request(self, container: pb.Container, joined: str = "") -> CreateRequest:
@@ -77,6 +82,7 @@ class Instance:
             LABEL_MANAGER: container.metadata.manager,
             **({LABEL_JOINED: spec.joined} if spec.joined else {}),
             **({LABEL_FOLLOWS: spec.follows} if spec.follows else {}),
+            **({LABEL_RUN: spec.run.ToJsonString()} if spec.HasField("run") else {}),
         }
         return CreateRequest(
             container.metadata.name, container.metadata.uid, template, spec.restart,
@@ -118,6 +124,10 @@ class Instance:
             return None
         if observed.name != container_name(self.name, service, int(slot), uid):
             return None
+        try:
+            run = _run_of(labels.get(LABEL_RUN, ""))
+        except ValueError:
+            return None
         return pb.Container(
             # Held from the first: deleted before its controller has seen it, it must not leave the container behind.
             metadata=pb.Metadata(
@@ -133,9 +143,23 @@ class Instance:
                 follows=labels.get(LABEL_FOLLOWS, ""),
                 # Never started: whether its predecessor in the slot has gone is the planner's to see.
                 held=observed.status.state == pb.ContainerStatus.CREATED,
+                run=run,
             ),
             status=observed.status,
         )
+
+
+def _run_of(label: str) -> Timestamp | None:
+    """When the run of a container was due; None when it is of none.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    if not label:
+        return None
+    run = Timestamp()
+    run.FromJsonString(label)
+    return run
 
 
 def _network_mode(mode: str, joined: str) -> str:

@@ -1,6 +1,7 @@
 """The steps that a plan is made of."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from proto.dockrunner import v1 as pb
 
@@ -10,7 +11,7 @@ class Create:
     """A container object to be made, of ``template``, whose port ranges are resolved to one port each.
 
     ``failures`` and ``restarts`` are what its slot has seen before. ``held``: it waits for its predecessor to go.
-    ``joined`` and ``follows`` are as in ContainerSpec.
+    ``joined`` and ``follows`` are as in ContainerSpec; ``run``: when its run was due, of a scheduled service.
     """
 
     slot: int
@@ -22,6 +23,7 @@ class Create:
     held: bool = False
     joined: str = ""
     follows: str = ""
+    run: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,24 @@ update puts the new container beside the old one in its slot and removes the old
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from proto.dockrunner import v1 as pb
 
 from . import replacement
+from .agenda import Agenda
 from .draft import Draft
 from .in_place import amended, describe_change, in_place
 from .operations import Amend, Delete, Operation, Stop
 from .repair import repair, stop_what_does_not_work
 from .restart import parse_restart
+from .revision import revision_of
 from .rollout import Updater, Verdict
+from .schedule import plan_scheduled
 from .slots import Slot, State, describe_end, settled_at, sort_into_slots, trusted, trusted_at
 from .target import target_of
+from .work_done import outcomes, remembered
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Plan:
 
     ``revision`` is what the containers are to be of, ``spec`` the specification behind it; ``outdated``: how many
     slots have none of it yet. ``rollout`` is how far the update is, None when there is none; ``verdict`` is what is to
-    be remembered of the revision.
+    be remembered of the revision. ``done`` is the exit status of each slot of a job that has done its work. ``agenda``
+    is what there is to know of a scheduled service besides; None for any other.
     """
 
     operations: tuple[Operation, ...]
@@ -40,6 +45,8 @@ class Plan:
     rollout: pb.Rollout | None = None
     verdict: Verdict | None = None
     waits_for: str = ""
+    done: Mapping[int, int] = field(default_factory=dict)
+    agenda: Agenda | None = None
 
 
 def plan(
@@ -54,10 +61,24 @@ def plan(
     where there is none yet; None when they have networks of their own. ``follows`` are the revisions of the services
     after whose updates its containers are replaced.
     """
+    if service.spec.schedule:
+        revision = revision_of(service.spec)
+        agenda = plan_scheduled(
+            service, containers, now, revision, revisions=revisions, waits_for=waits_for, joined=joined
+        )
+        return Plan(agenda.operations, agenda.look_again, revision, service.spec, waits_for=waits_for, agenda=agenda)
     target = target_of(service, revisions)
-    slots = sort_into_slots(containers, target.spec, target.revision, joined, follows)
+    runs = [
+        it for it in containers if it.spec.HasField("run")
+    ]  # of a schedule that it had before: these come to an end
+    permanent = [it for it in containers if not it.spec.HasField("run")]
+    slots = sort_into_slots(permanent, target.spec, target.revision, joined, follows)
+    ended = remembered(target, revisions)
+    for number in ended:
+        slots.setdefault(number, Slot(number)).done = True
     policy = parse_restart(target.spec.restart)
     draft = Draft(target, policy, now, containers, revisions, slots, waits_for, joined, follows)
+    draft.operations += [Delete(it, "its run is over") for it in runs if it.status.state == State.EXITED]
     kept = _scale_down(draft)
     updater = Updater(target, kept, revisions, service.status.rollout, now, waits_for)
     draft.progress, draft.parallelism, draft.delay = updater.progress(), updater.parallelism, updater.delay
@@ -80,6 +101,7 @@ def plan(
         draft.progress.status,
         draft.progress.verdict,
         waits_for,
+        outcomes(kept, target.spec, target.revision, ended),
     )
 
 
@@ -89,7 +111,9 @@ def _scale_down(draft: Draft) -> list[Slot]:
     The highest go first; but what serves is not taken away while something stays that does not.
     """
     wanted = draft.spec.replicas
-    used = sorted(number for number, slot in draft.slots.items() if slot.current or slot.outdated or slot.ended)
+    used = sorted(
+        number for number, slot in draft.slots.items() if slot.current or slot.outdated or slot.ended or slot.done
+    )
     if len(used) > wanted:
         used.sort(key=lambda number: not draft.slots[number].serving)
     for number in reversed(used[wanted:]):
@@ -109,7 +133,7 @@ def _tidy(draft: Draft, slot: Slot) -> None:
     best = slot.current[0] if slot.current else None
     for container in slot.current[1:]:
         draft.operations.append(Delete(container, f"slot {slot.number} has {best.metadata.name if best else ''}"))
-    finished = best is not None and trusted(best, draft.spec, draft.now)
+    finished = slot.done or (best is not None and trusted(best, draft.spec, draft.now))
     if best is not None and best.status.ready:
         draft.wake_at(trusted_at(best, draft.spec) if slot.outdated else None)
         draft.wake_at(settled_at(best, draft.spec) if draft.progress.status is not None else None)

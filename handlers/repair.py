@@ -49,6 +49,8 @@ def repair(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> None:
         if not draft.progress.going and _lost_its_old_one(draft, slot):
             _give_up(draft, slot)
         return
+    if slot.done:
+        return
     if draft.shares_a_volume and any(it.leaving for it in draft.slots.values()):
         return  # the one before it has the volume still
     last = slot.ended[0] if slot.ended else None

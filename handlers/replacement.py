@@ -95,7 +95,7 @@ def _under_way(draft: Draft, slot: Slot) -> bool:
     if slot.current:
         aside = draft.progress.aside(slot.number) and not slot.outdated
         return not aside and not slot.settled(draft.spec, draft.now)
-    return not slot.outdated
+    return not slot.outdated and not slot.done
 
 
 def _waits_for_others(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,9 +27,11 @@ FIELDS = (
 
 
 def template_of(spec: pb.ServiceSpec) -> pb.ServiceSpec:
-    """The part of a spec that a container is made from."""
+    """The part of a spec that a container is made from; of a secret only what names its content."""
     template = pb.ServiceSpec()
     FieldMask(paths=FIELDS).MergeMessage(spec, template)
+    for secret in template.secrets:
+        secret.ClearField("content")
     return template
 
 
@@ -59,14 +61,24 @@ def _revision_of(serialised: bytes) -> str:
 
 def describe_difference(old: pb.ServiceSpec, new: pb.ServiceSpec) -> str:
     """What differs between two templates, for people: ``image nginx:1.27 → nginx:1.29``; values of env never show."""
-    parts = []
+    parts: list[str] = []
     for difference in differences(template_of(old), template_of(new)):
         path = ".".join(difference.path)
-        if difference.path[0] in ("image", "user", "working_dir", "stop_signal"):
+        if path in ("secrets", "configs"):
+            parts += _files_changed(path.removesuffix("s"), difference.old, difference.new)
+        elif difference.path[0] in ("image", "user", "working_dir", "stop_signal"):
             parts.append(f"{path} {difference.old or '(none)'} → {difference.new or '(none)'}")
         else:
             parts.append(f"{path} changed")
     return _shorten(parts)
+
+
+def _files_changed(kind: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
+    """Which secrets or configs are others now; nothing of what is in them."""
+    for source in dict.fromkeys(file.source for file in (*old, *new)):
+        before, after = ([file for file in side if file.source == source] for side in (old, new))
+        if before != after:
+            yield f"{kind} {source} {'changed' if before and after else 'added' if after else 'removed'}"
 
 
 def _shorten(parts: Sequence[Any], limit: int = 4) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from controller import Result, on
+from controller.scheduler import Informer
 from controller.store import CONTAINER, NORMAL, SERVICE, WARNING, Recorder, Store, owner_of, reference
 from proto.dockrunner import v1 as pb
 
@@ -15,6 +16,7 @@ from .refused import Refused
 from .revision_history import history, keep_revision, remember
 from .status import status_of
 from .surroundings import Surroundings
+from .work_done import remember_ended, remember_ticks
 
 SOURCE = "service-controller"
 
@@ -22,18 +24,24 @@ SOURCE = "service-controller"
 @on.reconcile("Service")
 async def converge(
     body: pb.Service, store: Store, now: Any, instance: Instance, recorder: Recorder, refused: Refused,
-    surroundings: Surroundings,
+    surroundings: Surroundings, informer: Informer,
 ) -> Result | None:  # fmt: skip
     """Makes and marks container objects until they are what the service wants."""
     if body.metadata.HasField("delete_time"):
         return None
     containers = store.list(CONTAINER, index="service", value=body.metadata.name)
     keep_revision(body, containers, store)
-    planned = plan_of(body, containers, now, store, surroundings)
+    planned = plan_of(body, containers, now, store, surroundings, informer)
     if why := refused.why(body):  # what runs goes on, and is not replaced either
         planned = replace(planned, operations=(), look_again=None, verdict=None)
     write_status(store, body, status_of(body, containers, planned, now, refused=why))
     take_under(body, containers, store)
+    if not why:
+        # Before anything is deleted that tells the same.
+        remember_ended(body, planned.revision, planned.done, store)
+        remember_ticks(body, planned.agenda, store)
+        for notice in planned.agenda.notices if planned.agenda is not None else ():
+            recorder.record(SOURCE, reference(body), notice.type, notice.reason, notice.message)
     for operation in planned.operations:
         carry_out(operation, body, store, instance)
         tell(operation, body, recorder)
@@ -44,10 +52,10 @@ async def converge(
 
 
 @on.delete("Service")
-async def take_down(body: pb.Service, store: Store, now: Any, surroundings: Surroundings) -> Result:
+async def take_down(body: pb.Service, store: Store, now: Any, surroundings: Surroundings, informer: Informer) -> Result:
     """Marks all containers for deletion, and is done when they are gone."""
     containers = store.list(CONTAINER, index="service", value=body.metadata.name)
-    planned = plan_of(body, containers, now, store, surroundings)
+    planned = plan_of(body, containers, now, store, surroundings, informer)
     write_status(store, body, status_of(body, containers, planned, now))
     for container in containers:
         store.delete(CONTAINER, container.metadata.name)
@@ -55,13 +63,16 @@ async def take_down(body: pb.Service, store: Store, now: Any, surroundings: Surr
 
 
 def plan_of(
-    service: pb.Service, containers: Sequence[pb.Container], now: Any, store: Store, surroundings: Surroundings
-) -> Plan:
+    service: pb.Service, containers: Sequence[pb.Container], now: Any, store: Store, surroundings: Surroundings,
+    informer: Informer,
+) -> Plan:  # fmt: skip
     """The plan, given also what is kept of the service and what is around it."""
+    waits_for = surroundings.waits_for(service)
+    if service.spec.schedule and not informer.up:  # a run is not to be begun that might start much too late
+        waits_for = "the engine, which does not answer"
     return plan(
-        service, containers, now, revisions=history(service, store),
-        waits_for=surroundings.waits_for(service), joined=surroundings.joined(service),
-        follows=surroundings.follows(service),
+        service, containers, now, revisions=history(service, store), waits_for=waits_for,
+        joined=surroundings.joined(service), follows=surroundings.follows(service),
     )  # fmt: skip
 
 

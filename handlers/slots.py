@@ -22,7 +22,8 @@ class Slot:
     """The containers of one slot, by what they are to the wanted revision; the better ones come first.
 
     ``current`` run it, will, or have done their work; ``outdated`` are of another one; ``ended`` are to be replaced,
-    the newest first. ``leaving``: something is on its way out.
+    the newest first. ``leaving``: something is on its way out. ``done``: it is remembered that the work of the slot is
+    done, whether or not a container is there.
     """
 
     number: int
@@ -30,11 +31,12 @@ class Slot:
     outdated: list[pb.Container] = field(default_factory=list)
     ended: list[pb.Container] = field(default_factory=list)
     leaving: bool = False
+    done: bool = False
 
     @property
     def serving(self) -> bool:
         """Whether something in the slot is ready, or has done its work."""
-        done = any(container.status.state == State.EXITED for container in self.current)
+        done = self.done or any(container.status.state == State.EXITED for container in self.current)
         return done or any(container.status.ready for container in (*self.current, *self.outdated))
 
     @property
@@ -44,6 +46,8 @@ class Slot:
 
     def settled(self, spec: pb.ServiceSpec, now: datetime) -> bool:
         """Whether its container of the wanted revision has shown that it works, and nothing else is in there."""
+        if self.done and not self.current:
+            return not self.outdated
         return bool(self.current) and not self.outdated and settled(self.current[0], spec, now)
 
 

@@ -5,8 +5,10 @@ from datetime import datetime
 
 from proto.dockrunner import v1 as pb
 
+from . import scheduled_status
 from .crash_loop import crash_looping, crashes
 from .planner import Plan
+from .runs import runs_of
 from .slots import completed, describe_end
 
 READY, PROGRESSING, DEGRADED = "Ready", "Progressing", "Degraded"
@@ -34,11 +36,6 @@ def status_of(
     staying = [container for container in containers if not container.metadata.HasField("delete_time")]
     living = [container for container in staying if container.status.state != State.EXITED]
     ready = [container for container in living if container.status.ready]
-    done = [
-        container
-        for container in staying
-        if completed(container, service.spec) and container.spec.revision == plan.revision
-    ]
     updated = [container for container in living if container.spec.revision == plan.revision]
     status = pb.ServiceStatus(
         observed_generation=service.metadata.generation,
@@ -52,9 +49,9 @@ def status_of(
     settled = not plan.operations and plan.look_again is None and len(staying) == len(containers)
     ready_updated = sum(1 for container in updated if container.status.ready)
     conditions = [
-        _ready(service, ready, done, staying, plan, now),
-        _progressing(service, settled, ready_updated + len(done), plan),
-        _degraded(service, staying, done, plan, now, refused),
+        _ready(service, ready, staying, plan, now),
+        _progressing(service, settled, ready_updated + len(plan.done), plan, staying),
+        _degraded(service, staying, plan, now, refused),
     ]
     for condition in conditions:
         _stamp(condition, service, now)
@@ -63,16 +60,20 @@ def status_of(
     status.conditions.extend(condition for condition in service.status.conditions if condition.type not in ours)
     if plan.rollout is not None and not service.metadata.HasField("delete_time"):
         status.rollout.CopyFrom(plan.rollout)
+    if plan.agenda is not None:
+        scheduled_status.write_times(status, plan.agenda)
     return status
 
 
 def _ready(
-    service: pb.Service, ready: Sequence[pb.Container], done: Sequence[pb.Container],
-    staying: Sequence[pb.Container], plan: Plan, now: datetime,
-) -> pb.Condition:  # fmt: skip
+    service: pb.Service, ready: Sequence[pb.Container], staying: Sequence[pb.Container], plan: Plan, now: datetime
+) -> pb.Condition:
     wanted = service.spec.replicas
     if service.metadata.HasField("delete_time"):
         return pb.Condition(type=READY, status="False", reason="Deleting", message="being deleted")
+    if plan.agenda is not None:
+        return scheduled_status.ready(service, plan.agenda)
+    done = plan.done
     if done and len(ready) + len(done) >= wanted:
         message = f"{len(done)} of {wanted} completed"
         return pb.Condition(type=READY, status="True", reason="Completed", message=message)
@@ -87,10 +88,14 @@ def _ready(
     return pb.Condition(type=READY, status="False", reason="ReplicasNotReady", message=message)
 
 
-def _progressing(service: pb.Service, settled: bool, serving: int, plan: Plan) -> pb.Condition:
+def _progressing(
+    service: pb.Service, settled: bool, serving: int, plan: Plan, staying: Sequence[pb.Container]
+) -> pb.Condition:
     wanted = service.spec.replicas
     if service.metadata.HasField("delete_time"):
         return pb.Condition(type=PROGRESSING, status="True", reason="Deleting", message="its containers are going")
+    if plan.agenda is not None:
+        return scheduled_status.progressing(service, plan.agenda, runs_of(staying))
     if settled and serving >= wanted and plan.rollout is None:
         return pb.Condition(type=PROGRESSING, status="False", reason="Converged", message="runs as declared")
     if plan.rollout is not None:
@@ -108,25 +113,41 @@ def _rolling(rollout: pb.Rollout, wanted: int) -> pb.Condition:
 
 
 def _degraded(
-    service: pb.Service, staying: Sequence[pb.Container], done: Sequence[pb.Container], plan: Plan, now: datetime,
-    refused: str,
-) -> pb.Condition:  # fmt: skip
+    service: pb.Service, staying: Sequence[pb.Container], plan: Plan, now: datetime, refused: str
+) -> pb.Condition:
     if refused:
         message = f"no longer allowed, so nothing of it is made or changed: {refused}"
         return pb.Condition(type=DEGRADED, status="True", reason="NoLongerAllowed", message=message)
     if plan.rollout is not None and plan.rollout.state in (pb.Rollout.FAILED, *_BACK):
         reason = "RolledBack" if plan.rollout.state in _BACK else "RolloutFailed"
         return pb.Condition(type=DEGRADED, status="True", reason=reason, message=plan.rollout.message)
-    failed = [container for container in done if container.status.exit_code != 0]
+    if plan.agenda is not None:
+        if failure := plan.agenda.failure:
+            return pb.Condition(type=DEGRADED, status="True", reason="RunFailed", message=failure)
+        staying = [container for run in runs_of(staying) for container in run.living]
+    failed = _failed(staying, plan)
     trouble = _trouble(staying, service.spec, now)
     if failed:
-        message = "; ".join(f"{c.metadata.name}: {describe_end(c.status)}" for c in failed[:3])
-        return pb.Condition(type=DEGRADED, status="True", reason="Failed", message=message)
+        return pb.Condition(type=DEGRADED, status="True", reason="Failed", message="; ".join(failed[:3]))
     if trouble:
         loops = any(crash_looping(container, now) for container in staying)
         reason = "CrashLoop" if loops else "ContainerFailing"
         return pb.Condition(type=DEGRADED, status="True", reason=reason, message="; ".join(trouble[:3]))
     return pb.Condition(type=DEGRADED, status="False", reason="AsExpected", message="no container has trouble")
+
+
+def _failed(staying: Sequence[pb.Container], plan: Plan) -> list[str]:
+    """A line for each slot of a job that ended badly, by its container when that is there still."""
+    there = {
+        it.spec.slot: it for it in staying if it.status.state == State.EXITED and it.spec.revision == plan.revision
+    }
+    return [
+        f"{there[slot].metadata.name}: {describe_end(there[slot].status)}"
+        if slot in there
+        else f"slot {slot}: exited with {code}"
+        for slot, code in plan.done.items()
+        if code != 0
+    ]
 
 
 def _trouble(staying: Sequence[pb.Container], spec: pb.ServiceSpec, now: datetime) -> list[str]:

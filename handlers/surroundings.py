@@ -1,12 +1,15 @@
 """What is around a service: the services that it depends on, and those whose network it shares."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from controller.store import CONTAINER, SERVICE, Change, Store
 from proto.dockrunner import v1 as pb
 
+from .revision_history import history
 from .slots import State, completed
+from .target import target_of
+from .work_done import remembered
 
 STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
 
@@ -79,10 +82,9 @@ class Surroundings:
         condition = dependency.condition or STARTED
         name, containers = other.metadata.name, self._containers(other.metadata.name)
         staying = [it for it in containers if not it.metadata.HasField("delete_time")]
-        done = [it for it in staying if completed(it, other.spec)]
+        done = self._done(other, staying)
         if condition == COMPLETED:
-            failed = [it for it in done if it.status.exit_code != 0]
-            if failed:
+            if any(done.values()):
                 return f"service {name}, which failed"
             current = other.status.observed_generation == other.metadata.generation
             return "" if current and len(done) >= max(1, other.spec.replicas) else f"service {name} to complete"
@@ -93,6 +95,16 @@ class Surroundings:
         if good or (condition == STARTED and done):
             return ""
         return f"service {name} to be {'healthy' if condition == HEALTHY else 'started'}"
+
+    def _done(self, other: pb.Service, containers: Iterable[pb.Container]) -> Mapping[int, int]:
+        """The exit status of each slot of a job that has ended, also of those whose containers are there no more."""
+        revisions = history(other, self._store)
+        ended = [it for it in containers if completed(it, other.spec)]
+        ended.sort(key=lambda it: it.spec.run.ToNanoseconds())  # of a service with a schedule the newest run counts
+        return {
+            **remembered(target_of(other, revisions), revisions),
+            **{it.spec.slot: it.status.exit_code for it in ended},
+        }
 
     def _containers(self, name: str) -> list[pb.Container]:
         return list(self._store.list(CONTAINER, index="service", value=name))

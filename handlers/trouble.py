@@ -1,12 +1,14 @@
 """What keeps a container from running, in one word for programs."""
 
-from controller.errors import EngineError, ImageMissing, PolicyDenied, PullError
+from controller.errors import EngineError, FilesRefused, ImageMissing, PolicyDenied, PullError
 
 IMAGE_NOT_FOUND, IMAGE_DENIED = "ImageNotFound", "ImageDenied"
 NOT_ALLOWED = "NotAllowed"
 START_FAILED, CREATE_FAILED = "StartFailed", "CreateFailed"
 # These pass by themselves, or when somebody makes room.
 PORT_TAKEN, DISK_FULL, ENGINE_ERROR = "PortTaken", "DiskFull", "EngineError"
+# What is in a secret is not there, until it is declared again.
+FILES_MISSING = "FilesMissing"
 # The disk has no room for the image itself: that the old container goes would not help.
 NO_ROOM_FOR_IMAGE = "NoRoomForImage"
 
@@ -40,6 +42,8 @@ def reason_of(error: EngineError | PolicyDenied, *, started: bool) -> str:
     text = str(error).lower()
     if "no space left on device" in text:
         return DISK_FULL
+    if isinstance(error, FilesRefused):
+        return CREATE_FAILED if error.hopeless else FILES_MISSING
     if "port is already allocated" in text or "address already in use" in text:
         return PORT_TAKEN
     if any(words in text for words in _HOPELESS_TEXTS):

@@ -10,9 +10,9 @@ from controller.errors import EngineUnavailable
 from controller.metrics import Metrics
 from controller.program import Program
 from controller.scheduler import EngineEvent, Observed
-from controller.scheduler.engine import CreateRequest, Progress
+from controller.scheduler.engine import CreateRequest, Progress, Usage
 from controller.scheduler.memory import MemoryEngine
-from controller.store import CONTAINER, EVENT, SERVICE, NoJournal
+from controller.store import CONTAINER, EVENT, SERVICE, Journal, NoJournal
 from controller.testing.clock import ManualClock
 from controller.testing.run import running
 from handlers.admission import fill_in
@@ -79,6 +79,11 @@ class CountingEngine(MemoryEngine):
         await self._wait("start")
         await super().start(container_id)
 
+    async def usage(self, container_id: str) -> Usage:
+        self.calls["usage"] += 1
+        await self._wait("usage")
+        return await super().usage(container_id)
+
     async def stop(self, container_id: str, grace: float) -> None:
         self.calls["stop"] += 1
         await self._wait("stop")
@@ -108,12 +113,12 @@ class CountingEngine(MemoryEngine):
 
 
 class Cluster(Program):
-    """One run of the program, with nothing of the runs before it kept but by the engine."""
+    """One run of the program, with nothing of the runs before it kept but by the engine, and the journal if any."""
 
     engine: CountingEngine
 
-    def __init__(self, engine: CountingEngine, clock: ManualClock) -> None:
-        super().__init__(engine, NoJournal(), clock, Metrics(), workers=4)
+    def __init__(self, engine: CountingEngine, clock: ManualClock, journal: Journal | None = None) -> None:
+        super().__init__(engine, journal or NoJournal(), clock, Metrics(), workers=4)
         self.clock = clock
 
     def declare(self, name: str, image: str = "web:1", replicas: int = 1, manager: str = "api", **spec: Any) -> None:
@@ -147,10 +152,11 @@ class Cluster(Program):
 
 @asynccontextmanager
 async def cluster(
-    engine: CountingEngine, clock: ManualClock, declare: Callable[[Cluster], None] = lambda _: None
-) -> AsyncIterator[Cluster]:
+    engine: CountingEngine, clock: ManualClock, declare: Callable[[Cluster], None] = lambda _: None,
+    journal: Journal | None = None,
+) -> AsyncIterator[Cluster]:  # fmt: skip
     """A run of the program from its start to its end; the engine goes on. ``declare`` is what its file says."""
-    made = Cluster(engine, clock)
+    made = Cluster(engine, clock, journal)
     async with running(made, clock, declare=lambda: declare(made), grace=1):
         await made.settle()
         yield made

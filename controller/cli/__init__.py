@@ -13,8 +13,13 @@ VERBS = {
     "watch": ("controller.cli.watch", "Follow the changes of services, one line each."),
     "delete": ("controller.cli.delete", "Delete services and their containers."),
     "scale": ("controller.cli.scale", "Set how many containers of a service run."),
+    "rollout": ("controller.cli.rollout", "Follow, hold, repeat or take back the update of a service."),
+    "import": ("controller.cli.compose.verb", "Write the TOML for a compose file to standard output."),
     "backup": ("controller.cli.backup", "Save what is declared, while the server runs."),
     "restore": ("controller.cli.restore", "Declare again what a backup holds."),
     "version": ("controller.cli.version", "Show the versions of client and server."),
 }
-"""Each verb's module, in which a command has the verb's name, and its line in the help, which is that command's too."""
+"""Each verb's module, in which a command has the verb's name, and its line in the help, which is that command's too.
+
+A verb that is a word of Python has an underscore behind it there.
+"""

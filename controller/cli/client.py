@@ -9,6 +9,7 @@ import grpc
 
 from controller.errors import DockRunnerError, Violation
 from controller.settings import PREFIX, Address
+from proto.dockrunner import v1 as pb
 from proto.dockrunner.v1.control_plane_pb2_grpc import ControlPlaneStub
 
 from .channel import open_channel
@@ -65,6 +66,20 @@ class Client:
             request.page_token = page.next_page_token
             if not request.page_token:
                 return
+
+
+def get_service(client: Client, name: str) -> pb.Service:
+    """One service.
+
+    Raises:
+        DockRunnerError: there is none of that name.
+    """
+    try:
+        return client.call(client.stub.Get, pb.GetRequest(name=name))
+    except Refused as error:
+        if error.code is grpc.StatusCode.NOT_FOUND:
+            raise DockRunnerError(not_found("service", name)) from error
+        raise
 
 
 @contextmanager

@@ -59,26 +59,15 @@ def read(files: Sequence[Path]) -> Declared:
 
 
 def _read_standard_input() -> Config:
-    """By way of a file, as files are what can be read safely.
-
-    It lies in a copy of the path of the working folder: host paths that start from there are found by that.
-    """
+    """By way of a file, as files are what can be read safely. What is relative starts from the working folder."""
     content = sys.stdin.buffer.read()
-    here = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="dock-runner-") as root:
-        folder = Path(root, *here.parts[1:])
+    with tempfile.TemporaryDirectory(prefix="dock-runner-") as folder:
+        file = Path(folder, _SHOWN_AS)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = folder / _SHOWN_AS
             file.write_bytes(content)
         except OSError as error:
             raise DockRunnerError(f"standard input cannot be kept: {error.strerror}") from error
-        config = read_config(file)
-        for service in config.services:
-            for mount in service.spec.volumes:
-                if mount.type == "bind" and Path(mount.source).is_relative_to(root):
-                    mount.source = f"/{Path(mount.source).relative_to(root)}"
-    return config
+        return read_config(file, Path.cwd())
 
 
 def _shown(problem: Problem) -> Problem:

@@ -30,6 +30,11 @@ Either each NAME, or each service that FILE declares."""
     help="Also services of another manager, such as the server's own file. One that is being deleted already waits for "
     "its containers alone from then on, and no longer for handlers of yours.",
 )
+@click.option(
+    "--volumes",
+    is_flag=True,
+    help="Remove their named volumes as well, unless they are external or another service has them.",
+)
 @output_option("table", "json", "name")
 @server_option
 def delete(
@@ -38,6 +43,7 @@ def delete(
     wait: bool,
     timeout: float,
     force: bool,
+    volumes: bool,
     output: str,
     server: Address,
 ) -> None:
@@ -48,7 +54,9 @@ def delete(
         deleted, well = each(
             dict.fromkeys(wanted),
             str,
-            lambda name: client.call(client.stub.Delete, pb.DeleteRequest(name=name, manager=MANAGER, force=force)),
+            lambda name: client.call(
+                client.stub.Delete, pb.DeleteRequest(name=name, manager=MANAGER, force=force, volumes=volumes)
+            ),
         )
         report(deleted, "deleted", output)
         if wait and deleted:

@@ -3,16 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 import click
-import grpc
 
 from controller.cli import VERBS
-from controller.errors import DockRunnerError
 from controller.settings import Address
 from proto.dockrunner import v1 as pb
 
 from . import rows
 from .ages import age
-from .client import Client, Refused, connect, not_found
+from .client import connect, get_service
 from .options import server_option, service_name
 from .tables import BAD, BUSY, GOOD, Cell, Row, Table
 from .toml_text import services_toml
@@ -33,14 +31,16 @@ _FINALIZERS = {
 def describe(words: tuple[str, ...], server: Address) -> None:
     name = _name(words)
     with connect(server) as client:
-        service = _get(client, name)
+        service = get_service(client, name)
         of_service = pb.ListContainersRequest(service=name)
         containers = [item for page in client.pages(client.stub.ListContainers, of_service) for item in page.containers]
+        kept = client.call(client.stub.ListRevisions, pb.ListRevisionsRequest(name=name)).revisions
         pages = client.pages(client.stub.ListEvents, pb.ListEventsRequest(service=name))
         events = [item for page in pages for item in page.events]
     _head(service)
     _conditions(service)
     _containers(containers)
+    _revisions(reversed(kept), service)
     _spec(service)
     _events(events[-_EVENTS:])
 
@@ -51,15 +51,6 @@ def _name(words: Sequence[str]) -> str:
     if len(words) == 2 and words[0] in ("service", "services", "svc"):
         return words[1]
     raise click.UsageError("one service at a time: describe [service] NAME")
-
-
-def _get(client: Client, name: str) -> pb.Service:
-    try:
-        return client.call(client.stub.Get, pb.GetRequest(name=name))
-    except Refused as error:
-        if error.code is grpc.StatusCode.NOT_FOUND:
-            raise DockRunnerError(not_found("service", name)) from error
-        raise
 
 
 def _head(service: pb.Service) -> None:
@@ -85,10 +76,17 @@ def _head(service: pb.Service) -> None:
         waits_for = ", ".join(_FINALIZERS.get(name, name) for name in metadata.finalizers) or "nothing"
         lines.insert(2, ("Deleting:", f"since {age(metadata.delete_time)}, waits for {waits_for}"))
     if service.status.HasField("rollout"):
-        rollout = status.rollout
-        reason = f", {rollout.reason}" if rollout.reason else ""
-        lines.insert(2, ("Rollout:", f"{rollout.order}{reason}, since {age(rollout.start_time)}"))
+        lines.insert(2, ("Rollout:", _rollout(service)))
     Table().print(lines)
+
+
+def _rollout(service: pb.Service) -> str:
+    """What it is and how it is done: ``in progress, 1 of 3 updated …: …; stop-first, fixed port, since 5s``."""
+    rollout = service.status.rollout
+    how = ", ".join(part for part in (rollout.order, rollout.reason) if part)
+    began = f"since {age(rollout.start_time)}" if rollout.HasField("start_time") else ""
+    parts = (rows.rollout(service), ", ".join(part for part in (how, began) if part))
+    return "; ".join(part for part in parts if part)
 
 
 def _section(title: str, heads: Sequence[str], lines: Sequence[Row]) -> None:
@@ -107,6 +105,10 @@ def _conditions(service: pb.Service) -> None:
 
 def _containers(containers: Iterable[pb.Container]) -> None:
     _section("Containers", rows.CONTAINER_HEADS_WIDE, [rows.container_row(item, wide=True) for item in containers])
+
+
+def _revisions(kept: Iterable[pb.Revision], service: pb.Service) -> None:
+    _section("Revisions", rows.REVISION_HEADS, [rows.revision_row(item, service) for item in kept])
 
 
 def _spec(service: pb.Service) -> None:

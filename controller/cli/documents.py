@@ -10,8 +10,19 @@ from google.protobuf.message import Message
 
 
 def fields(message: Message) -> dict[str, Any]:
-    """A message as what ``json`` takes."""
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    """A message as what ``json`` takes, without what is in secrets."""
+    document = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    _hide_secrets(document)
+    return document
+
+
+def _hide_secrets(document: Any) -> None:
+    for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+        if isinstance(value, (dict, list)):
+            _hide_secrets(value)
+        if key == "secrets" and isinstance(value, list):
+            for secret in value:
+                secret.pop("content", None)
 
 
 def echo_json(document: Mapping[str, Any]) -> None:

@@ -16,8 +16,18 @@ CONTAINER_HEADS_WIDE = (*CONTAINER_HEADS, "DOCKER-ID", "REVISION", "PORTS", "IMA
 EVENT_HEADS = ("LAST-SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE")
 EVENT_HEADS_WIDE = ("LAST-SEEN", "FIRST-SEEN", "COUNT", "TYPE", "REASON", "OBJECT", "SOURCE", "MESSAGE")
 
+REVISION_HEADS = ("REVISION", "HASH", "IMAGE", "AGE", "DIGEST", "NOTE")
+
 NONE = "<none>"
 _SHORT_ID = 12
+
+_ROLLOUTS = {
+    pb.Rollout.IN_PROGRESS: "in progress",
+    pb.Rollout.PAUSED: "paused",
+    pb.Rollout.FAILED: "failed",
+    pb.Rollout.ROLLING_BACK: "rolling back",
+    pb.Rollout.ROLLED_BACK: "rolled back",
+}
 
 
 def condition(service: pb.Service, type_: str) -> pb.Condition | None:
@@ -40,6 +50,7 @@ def is_converged(service: pb.Service) -> bool:
         is_current(service)
         and _holds(condition(service, "Ready"))
         and not _holds(condition(service, "Progressing"))
+        and not service.status.rollout.state
         and not service.metadata.HasField("delete_time")
     )
 
@@ -50,12 +61,32 @@ def telling_condition(service: pb.Service) -> pb.Condition:
         return pb.Condition(type="Progressing", status="True", reason="Deleting", message="it is being deleted")
     for type_ in ("Degraded", "Progressing"):
         found = condition(service, type_)
-        if found is not None and _holds(found):
+        if found is not None and (_holds(found) or found.reason == "Paused"):
             return found
     message = "the controller has not looked at it yet"
     return condition(service, "Ready") or pb.Condition(
         type="Ready", status="Unknown", reason="Pending", message=message
     )
+
+
+def rollout(service: pb.Service) -> str:
+    """How far its update is; empty when there is none."""
+    found = service.status.rollout
+    if not found.state:
+        return ""
+    word = _ROLLOUTS.get(found.state, "unknown")
+    message = f": {found.message}" if found.message not in ("", word) else ""
+    return f"{word}, {found.updated} of {service.spec.replicas} updated to revision {found.revision}{message}"
+
+
+def failed_rollout(service: pb.Service) -> str:
+    """Why its update will not get to its end by itself; empty while it may."""
+    found = service.status.rollout
+    if found.state == pb.Rollout.FAILED:
+        return f"the rollout of revision {found.revision} failed: {found.message}"
+    if found.state == pb.Rollout.ROLLED_BACK:
+        return f"rolled back from revision {found.failed_revision} to {found.revision}: {found.message}"
+    return ""
 
 
 def ready(service: pb.Service) -> str:
@@ -141,6 +172,23 @@ def event_row(event: pb.Event, *, wide: bool = False, gone: bool = False) -> Row
         )  # fmt: skip
     message = f"{event.message} (x{event.count})" if event.count > 1 else event.message
     return age(event.last_time), type_, event.reason, what, message
+
+
+def is_present(revision: pb.Revision, service: pb.Service) -> bool:
+    """Whether it is the one that runs, or that the service is on its way to."""
+    return revision.revision == service.status.revision
+
+
+def revision_row(revision: pb.Revision, service: pb.Service) -> Row:
+    """Under ``REVISION_HEADS``."""
+    return (
+        f"{revision.number}{' *' if is_present(revision, service) else ''}",
+        revision.revision,
+        revision.spec.image,
+        age(revision.create_time),
+        revision.image_digest.removeprefix("sha256:")[:_SHORT_ID] or NONE,
+        revision.failure,
+    )
 
 
 def port(found: pb.Port) -> str:

@@ -46,7 +46,8 @@ def connect(target: str) -> grpc.aio.Channel:
 
 
 class ConfigAgent:
-    """Reads a file or folder, applies it as one set under the manager ``file``, and again whenever it changes.
+    """Reads a file or folder, applies it as one set under the manager ``file``, and again whenever it changes, or one
+    of the files that it names does.
 
     ``channel`` leads to the API, as ``connect`` makes it. ``path`` need not exist.
 
@@ -84,6 +85,7 @@ class ConfigAgent:
         self._forced = False
         self._applied: list[pb.Service] | None = None
         self._files: Set[str] | None = None  # what there was to read the last time
+        self._included: Set[str] = frozenset()  # further files that it names
         self._retry = False  # whether the last attempt failed on the API's side
         self._repeat = False  # whether what was said before is to be said again
         self._cause = ""
@@ -157,7 +159,7 @@ class ConfigAgent:
         for _ in range(_SETTLE_ROUNDS):
             # Before the look, so that a slow one makes the file look younger, never older.
             now = self._clock.now().timestamp()
-            before = await self._in_thread(fingerprint)
+            before = await self._in_thread(self._fingerprint)
             pause = _unrest(before, now)
             if files is not None and before.stamps.keys() != files:
                 pause = DEBOUNCE  # some editors save by deleting first
@@ -166,12 +168,18 @@ class ConfigAgent:
                 await self._clock.sleep(pause)
                 continue
             outcome = await self._in_thread(_attempt)
-            if before == await self._in_thread(fingerprint):
+            if outcome.included != self._included:  # which are to have been left alone as well
+                self._included = outcome.included
+                self._watch.include(self._included)
+            elif before == await self._in_thread(self._fingerprint):
                 self._files = files
                 if isinstance(outcome, ConfigError):
                     raise outcome
                 return outcome
         raise Unreadable([Problem(str(self._path), 0, 0, "", "is being written to all the time")])
+
+    def _fingerprint(self, path: FilePath) -> Fingerprint:
+        return fingerprint(path, self._included)
 
     async def _in_thread(self, function: Callable[[FilePath], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, self._path)

@@ -56,14 +56,14 @@ def toml_files(folder: FilePath) -> Sequence[FilePath]:
     return sorted(file for file in folder.iterdir() if file.suffix == ".toml" and not file.name.startswith("."))
 
 
-def read_document(path: FilePath) -> Document:
-    """Reads and parses one file.
+def read_document(path: FilePath, folder: FilePath | None = None) -> Document:
+    """Reads and parses one file; ``folder`` takes the place of the one that it lies in.
 
     Raises:
         Unreadable: it is not there, no regular file, too large, or must not be read.
         ConfigError: it is not TOML in UTF-8, or too deep.
     """
-    text = _decoded(str(path), _content(path)).replace("\r\n", "\n")
+    text = decoded(str(path), content_of(path, MAX_SIZE)).replace("\r\n", "\n")
     scanner = Scanner(text)
     try:
         scanner.scan()
@@ -73,24 +73,30 @@ def read_document(path: FilePath) -> Document:
         values = tomllib.loads(text, parse_float=Number.written)
     except tomllib.TOMLDecodeError as error:
         raise _refused(str(path), scanner, text, str(error)) from None
-    return Document(str(path), FilePath(os.path.abspath(path)).parent, values, scanner)
+    return Document(str(path), folder or FilePath(os.path.abspath(path)).parent, values, scanner)
 
 
-def _content(path: FilePath) -> bytes:
-    """Looks before it opens, since opening alone blocks on a pipe and can act on a device."""
+def content_of(path: FilePath, limit: int) -> bytes:
+    """What a regular file of at most ``limit`` bytes holds.
+
+    It looks before it opens, since opening alone blocks on a pipe and can act on a device.
+
+    Raises:
+        Unreadable: it is not there, no regular file, too large, or must not be read.
+    """
     try:
         _require_regular(path, os.stat(path).st_mode)
         # Without waiting, for what may have taken the file's place since.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             _require_regular(path, os.fstat(descriptor).st_mode)
-            content = file.read(MAX_SIZE + 1)
+            content = file.read(limit + 1)
     except OSError as error:
         raise _unreadable(path, f"cannot be read: {error.strerror or error}") from None
     except ValueError:  # a NUL in the path
         raise _unreadable(path, "is no file name") from None
-    if len(content) > MAX_SIZE:
-        raise _unreadable(path, f"larger than {MAX_SIZE // 1024} KiB")
+    if len(content) > limit:
+        raise _unreadable(path, f"larger than {limit // 1024} KiB")
     return content
 
 
@@ -105,7 +111,12 @@ def _unreadable(path: FilePath, message: str) -> Unreadable:
     return Unreadable([Problem(str(path), 0, 0, "", message)])
 
 
-def _decoded(file: str, content: bytes) -> str:
+def decoded(file: str, content: bytes) -> str:
+    """The content of a file as text.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+    """
     try:
         return content.decode()
     except UnicodeDecodeError as error:

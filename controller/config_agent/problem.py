@@ -49,21 +49,30 @@ class Problem:
 
 
 class ConfigError(DockRunnerError):
-    """The configuration cannot be used; ``problems`` are all that is known to be wrong, in the order of the text."""
+    """The configuration cannot be used; ``problems`` are all that is known to be wrong, in the order of the text.
+
+    ``included`` are the paths of the further files that it names, as far as it could be read.
+    """
+
+    included: frozenset[str] = frozenset()
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = sorted(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class NotThatForm(ValueError):
+    """A value that cannot be read; the message says what is expected. It becomes a Problem where the place is known."""
+
+
 class Unreadable(ConfigError):
     """The file or the folder, or one file in it, is not there or cannot be read: nothing is known of what it says."""
 
 
-def show(text: str) -> str:
+def show(text: str, limit: int = _SHOWN) -> str:
     """A key or value of the file as a message repeats it: short, on one line, in quotes unless it is a plain word."""
-    if len(text) > _SHOWN:
-        text = text[: _SHOWN - 1] + "…"
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
     if _BARE.fullmatch(text):
         return text
     escaped = "".join(

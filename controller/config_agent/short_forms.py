@@ -1,12 +1,10 @@
 """The short ways to write a message or a field, as the Compose specification has them.
 
 They are registered by the type of message that they stand for, so that every field of that type has them at once.
-Where the type cannot tell, they are registered by the full name of the field.
 """
 
 import os
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,9 +17,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from proto.dockrunner import v1 as pb
 
-from .problem import show
+from .problem import NotThatForm, show
 
 MAX_PORT = 65535
+PROPAGATIONS = {"private", "rprivate", "shared", "rshared", "slave", "rslave"}
+MOUNT_OPTIONS = {"ro", "rw", "nocopy", "z", "Z", *PROPAGATIONS}
 
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _PORTS = re.compile(
@@ -35,10 +35,6 @@ _LONGEST = 315_576_000_000  # seconds, by google/protobuf/duration.proto
 _DURATION_HELP = "expected a duration such as `1m30s` or `500ms`, or a number of seconds"
 _PORT_HELP = "expected `[HOST_IP:][PUBLISHED:]TARGET[/PROTOCOL]`, with an IPv6 address in brackets"
 _MOUNT_HELP = "expected `[SOURCE:]TARGET[:ro|rw]`"
-
-
-class NotThatForm(ValueError):
-    """The value is not of this short form; the message says what is expected."""
 
 
 def ports(value: Any, limit: int) -> Sequence[pb.Port]:
@@ -95,14 +91,24 @@ def _port(target: int, published: str, host_ip: str, protocol: str) -> pb.Port:
 
 
 def mounts(value: Any, _limit: int) -> Sequence[pb.Mount]:
-    """``[SOURCE:]TARGET[:ro|rw]``; a SOURCE that looks like a path is a folder or file of the host."""
-    parts = value.split(":") if isinstance(value, str) else []
-    mode = parts.pop() if len(parts) > 1 and parts[-1] in ("ro", "rw") else "rw"
+    """``[SOURCE:]TARGET[:OPTIONS]``; a SOURCE that looks like a path is a folder or file of the host.
+
+    OPTIONS are ``ro``, ``rw``, ``nocopy`` and a propagation, with commas between them.
+    """
+    parts = value.split(":")
+    options = parts.pop().split(",") if len(parts) > 1 and MOUNT_OPTIONS.issuperset(parts[-1].split(",")) else []
     if not 1 <= len(parts) <= 2 or not all(parts):
         raise NotThatForm(_MOUNT_HELP)
+    if {"z", "Z"} & set(options):
+        raise NotThatForm("`z` and `Z` are not supported: label the folder for SELinux on the host, with chcon")
     source, target = parts if len(parts) == 2 else ("", parts[0])
     is_path = source in (".", "..") or source.startswith(("/", "./", "../", "~"))
-    return [pb.Mount(type="bind" if is_path else "volume", source=source, target=target, read_only=mode == "ro")]
+    mount = pb.Mount(type="bind" if is_path else "volume", source=source, target=target, read_only="ro" in options)
+    if "nocopy" in options:
+        mount.volume.nocopy = True
+    for propagation in PROPAGATIONS.intersection(options):
+        mount.bind.propagation = propagation
+    return [mount]
 
 
 def durations(value: Any, _limit: int) -> Sequence[Duration]:
@@ -148,19 +154,28 @@ def resolve_mount(mount: Message, folder: FilePath) -> None:
     mount.source = f"/{path.lstrip('/')}"  # POSIX leaves two leading slashes alone
 
 
-def words(value: Any) -> Any:
-    """One string, split into words as a shell would."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return shlex.split(value)
-    except ValueError as error:
-        raise NotThatForm(f"cannot be split into words: {str(error).lower()}") from None
+def devices(value: Any, _limit: int) -> Sequence[pb.Device]:
+    """``SOURCE[:TARGET[:PERMISSIONS]]``; what stands after SOURCE alone may be either."""
+    parts = value.split(":")
+    if not 1 <= len(parts) <= 3 or not all(parts):
+        raise NotThatForm("expected `SOURCE[:TARGET[:PERMISSIONS]]`")
+    if len(parts) == 2 and set(parts[1]) <= set("rwm"):
+        return [pb.Device(source=parts[0], permissions=parts[1])]
+    return [pb.Device(source=parts[0], target="".join(parts[1:2]), permissions="".join(parts[2:]))]
 
 
-def number_as_text(value: Any) -> Any:
-    """A whole number where a field is text because it may also be a name or a range."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def gpus(value: Any, _limit: int) -> Sequence[pb.Gpu]:
+    """``all``."""
+    if value != "all":
+        raise NotThatForm(f"expected `all` or a table, got {show(value)}")
+    return [pb.Gpu(count=-1)]
+
+
+def ulimits(value: Any, _limit: int) -> Sequence[pb.Ulimit]:
+    """One number for both limits."""
+    if not -1 <= value < 2**63:
+        raise NotThatForm("expected a whole number from -1, which is no limit")
+    return [pb.Ulimit(soft=value, hard=value)]
 
 
 # Which TOML types a message may be written as besides a table, and how they are read.
@@ -169,14 +184,20 @@ SHORT_FORMS: dict[str, tuple[tuple[type, ...], Callable[[Any, int], Sequence[Mes
     pb.Mount.DESCRIPTOR.full_name: ((str,), mounts),
     Duration.DESCRIPTOR.full_name: ((str, int, float), durations),
     Timestamp.DESCRIPTOR.full_name: ((datetime, str), timestamps),
+    pb.Device.DESCRIPTOR.full_name: ((str,), devices),
+    pb.Gpu.DESCRIPTOR.full_name: ((str,), gpus),
+    pb.Ulimit.DESCRIPTOR.full_name: ((int,), ulimits),
+    pb.Secret.DESCRIPTOR.full_name: ((str,), lambda name, _: [pb.Secret(source=name)]),
+    pb.Config.DESCRIPTOR.full_name: ((str,), lambda name, _: [pb.Config(source=name)]),
 }
 # What is done to a message once it is read, however it was written.
 FINISHED: dict[str, Callable[[Message, FilePath], None]] = {pb.Mount.DESCRIPTOR.full_name: resolve_mount}
-# How the value of one field is read before its type is looked at.
-FIELD_FORMS: dict[str, Callable[[Any], Any]] = {
-    "dockrunner.v1.ServiceSpec.command": words,
-    "dockrunner.v1.ServiceSpec.entrypoint": words,
-    "dockrunner.v1.ServiceSpec.user": number_as_text,
-    "dockrunner.v1.ServiceSpec.stop_signal": number_as_text,
-    "dockrunner.v1.Port.published": number_as_text,
+# Messages of which a list of names makes a map.
+NAMED = {pb.NetworkAttachment.DESCRIPTOR.full_name, pb.Dependency.DESCRIPTOR.full_name}
+# Fields that are not written where they are, but in a table of their own.
+ELSEWHERE = {
+    "dockrunner.v1.NetworkAttachment.definition",
+    "dockrunner.v1.Mount.definition",
+    "dockrunner.v1.Secret.content",
+    "dockrunner.v1.Config.content",
 }

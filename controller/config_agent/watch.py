@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -33,14 +33,14 @@ class Fingerprint:
     newest: float | None
 
 
-def fingerprint(path: FilePath) -> Fingerprint:
-    """Looks at a file, or at a folder and each `*.toml` in it; what is not there has no stamp.
+def fingerprint(path: FilePath, included: Iterable[str] = ()) -> Fingerprint:
+    """Looks at a file, or at a folder and each `*.toml` in it, and at further files; what is not there has no stamp.
 
     When a folder was written to does not count: other files may come and go in it all the time.
     """
     stamps: dict[str, Stamp] = {}
     newest: list[float] = []
-    for file in [path, *_toml_files(path)]:
+    for file in [path, *_toml_files(path), *map(FilePath, sorted(included))]:
         with contextlib.suppress(OSError, ValueError):
             found = os.stat(file)
             stamps[str(file)] = (found.st_dev, found.st_ino, found.st_mode)
@@ -103,7 +103,8 @@ def _include(places: dict[str, Stamp], folder: str) -> None:
 
 
 class FileWatch:
-    """Calls ``changed`` once it watches, and then whenever the fingerprint of ``path`` is another one than before.
+    """Calls ``changed`` once it watches, and then whenever the fingerprint of ``path``, or of what it includes, is
+    another one than before.
 
     The path need not exist. Its folders are watched, not the file: editors and ConfigMaps put a new one in its place.
     """
@@ -114,6 +115,13 @@ class FileWatch:
         self._executor = executor
         self._changed = changed
         self._hint = asyncio.Event()
+        self._included: Set[str] = frozenset()
+
+    def include(self, files: Set[str]) -> None:
+        """Further files to watch from now on, instead of those before."""
+        if files != self._included:
+            self._included = files
+            self._hint.set()
 
     async def run(self) -> None:
         """Watches until cancelled."""
@@ -137,9 +145,15 @@ class FileWatch:
                     self._changed()
 
     async def _look(self) -> tuple[Fingerprint, Mapping[str, Stamp]]:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, lambda: (fingerprint(self._path), folders(self._path))
-        )
+        included = self._included
+
+        def look() -> tuple[Fingerprint, Mapping[str, Stamp]]:
+            places = dict(folders(self._path))
+            for file in included:
+                places |= folders(FilePath(file))
+            return fingerprint(self._path, included), places
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, look)
 
     async def _look_regularly(self) -> None:
         while True:

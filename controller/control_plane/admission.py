@@ -26,11 +26,13 @@ class Admission(Protocol):
 
         ``olds`` are what they would replace, and ``others`` the services that will stand beside them. Only name,
         labels, annotations and spec are looked at; ``spec.replicas`` must be set already where the present number is
-        to stay.
+        to stay. What is in secrets is not in the answer: unless this is a ``dry_run``, it is kept apart when this
+        returns.
 
         Raises:
             Invalid: every violation at once; fields begin with the index: ``[1].spec.ports[0].published``.
             AdmissionFailed: it cannot be said whether they may be let in.
+            SafeFull, SafeError: they may be, and what is in their secrets could not be kept.
         """
 
     def preview(self, service: pb.Service) -> Sequence[pb.PlanStep]:

@@ -21,6 +21,8 @@ from controller.errors import (
     JournalFull,
     ManagedElsewhere,
     NotFound,
+    SafeError,
+    SafeFull,
     SlowWatcher,
     Violation,
 )
@@ -39,6 +41,8 @@ CODES: Mapping[type[DockRunnerError], Code] = {
     SlowWatcher: Code.RESOURCE_EXHAUSTED,
     JournalFull: Code.RESOURCE_EXHAUSTED,
     JournalError: Code.INTERNAL,
+    SafeFull: Code.RESOURCE_EXHAUSTED,
+    SafeError: Code.INTERNAL,
     AdmissionFailed: Code.INTERNAL,
     DockRunnerError: Code.UNKNOWN,
 }

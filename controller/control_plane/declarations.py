@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext, suppress
 
 from controller.clock import Clock
 from controller.errors import BeingDeleted, Conflict, Invalid, NotFound
@@ -36,7 +36,7 @@ class Declarations:
     - ``Conflict``: a uid or version was given and is not current.
     - ``ManagedElsewhere``: another manager declares the service, and ``force`` was not given.
     - ``BeingDeleted``: the service is marked for deletion.
-    - ``JournalFull``, ``JournalError``: it could not be kept.
+    - ``JournalFull``, ``JournalError``, ``SafeFull``, ``SafeError``: it could not be kept.
     """
 
     def __init__(self, store: Store, recorder: Recorder, admission: Admission, commits: Commits, clock: Clock) -> None:
@@ -149,6 +149,10 @@ class Declarations:
         return pb.RestoreResponse(
             restored=[write.new.metadata.name for write in changed], deleted=[old.metadata.name for old in going]
         )
+
+    def quiet(self) -> AbstractAsyncContextManager[None]:
+        """The time in which nothing is being checked or on its way; whoever declares something waits for its end."""
+        return self._turn(None)
 
     @asynccontextmanager
     async def _turn(self, names: Collection[str] | None) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 # ruff: noqa: N802, ARG002 - names and arguments of the methods are those of the .proto
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from importlib.metadata import version
 from typing import Any, NoReturn
@@ -77,6 +78,10 @@ class ControlPlane(ControlPlaneServicer):
     async def settled(self) -> None:
         """Returns when nothing that was declared is on its way any more."""
         await self._commits.settled()
+
+    def quiet(self) -> AbstractAsyncContextManager[None]:
+        """The time in which nothing that is declared is being checked or on its way."""
+        return self._declarations.quiet()
 
     # Declaring.
 

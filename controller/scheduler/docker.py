@@ -37,22 +37,33 @@ from controller.scheduler.docker_networks import Networks
 from controller.scheduler.docker_resources import Machine, limits
 from controller.scheduler.docker_seccomp import with_profiles
 from controller.scheduler.docker_threads import Threads
+from controller.scheduler.docker_usage import usage
 from controller.scheduler.docker_volumes import check_volumes, checked_mounts, removed, volumes_of
-from controller.scheduler.engine import LABEL_INSTANCE, LABEL_UID, CreateRequest, EngineEvent, Image, Observed, Progress
+from controller.scheduler.engine import (
+    LABEL_INSTANCE,
+    LABEL_UID,
+    CreateRequest,
+    EngineEvent,
+    Image,
+    Observed,
+    Progress,
+    Usage,
+)
 from proto.dockrunner import v1 as pb
 
 T = TypeVar("T")
 
 # Deadlines, in seconds.
 PING = 3.0
+STATS = 5.0  # a sample is of use only as long as it is fresh
 READ = 15.0
 MUTATION = 60.0  # a start takes 0.2 s, but fifty at once queue in the engine
 STOP_MARGIN = 30.0  # what the engine may take beyond the grace period
 REMOVAL = 10.0  # how long a removal that is in progress is waited for
 
 # Threads. Pings and lists have their own, so that calls which hang never hide that the engine answers; stops mostly
-# wait for their container and must not hold up starts.
-PROBES, READS, STOPS = 2, 4, 32
+# wait for their container and must not hold up starts; a sample takes a second with 20.10.
+PROBES, READS, STOPS, SAMPLES = 2, 4, 32, 16
 
 
 class DockerEngine:
@@ -74,10 +85,15 @@ class DockerEngine:
         self._reads = Threads("docker-read", READS, self._leave_thread)
         self._mutations = Threads("docker-mutation", concurrency, self._leave_thread)
         self._stops = Threads("docker-stop", STOPS, self._leave_thread)
+        self._samples = Threads("docker-stats", SAMPLES, self._leave_thread)
         self._images = Images(self._address, self._negotiated, self._observe)
         self._networks = Networks(instance, self._mutate)
         self._seen = Seen()
         self._subscriptions: set[Subscription] = set()
+
+    @property
+    def is_local(self) -> bool:
+        return self._address.is_local
 
     async def ping(self) -> None:
         self._version = await self._probes.run(self._negotiate)
@@ -151,6 +167,9 @@ class DockerEngine:
     async def last_lines(self, container_id: str, count: int) -> Sequence[str]:
         return await self._call(self._reads, "logs", lambda client: client.last_lines(container_id, count), READ)
 
+    async def usage(self, container_id: str) -> Usage:
+        return await self._call(self._samples, "stats", lambda client: usage(client, container_id), STATS)
+
     async def stop(self, container_id: str, grace: float) -> None:
         seconds = math.ceil(grace)
         with contextlib.suppress(ContainerGone):
@@ -179,7 +198,7 @@ class DockerEngine:
     async def close(self) -> None:
         for subscription in self._subscriptions:
             subscription.close()
-        pools = (self._probes, self._reads, self._mutations, self._stops, *self._images.pools)
+        pools = (self._probes, self._reads, self._mutations, self._stops, self._samples, *self._images.pools)
         await asyncio.gather(*(pool.close(lambda: EngineUnavailable("the engine was closed")) for pool in pools))
 
     # Creation.

@@ -70,6 +70,11 @@ class Address:
         self.url: str | None = found.get("base_url")
         self.tls: TLSConfig | bool = found.get("tls", False)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a socket of this machine; what is behind a network address nobody knows."""
+        return self.url is None or self.url.startswith(("unix:", "http+unix:"))
+
 
 class Client(docker.APIClient):
     """A client for one thread. Set ``operation`` and ``timeout`` (seconds) before each call."""

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from controller.scheduler.docker_resources import limits_json
-from controller.scheduler.engine import LABEL_INSTANCE, LABEL_SERVICE, CreateRequest
+from controller.scheduler.engine import LABEL_INSTANCE, LABEL_SERVICE, CreateRequest, FileMount
 from proto.dockrunner import v1 as pb
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ def create_json(
     host = {
         "RestartPolicy": restart_policy(request.restart),
         "PortBindings": _port_bindings(_ports(request)),
-        "Mounts": [_mount(mount, request, instance) for mount in spec.volumes],
+        "Mounts": [*(_mount(mount, request, instance) for mount in spec.volumes), *map(_file, request.files)],
         **_confinement(spec, security),
         **_resources(request),
         **_surroundings(spec, shares_network=_shares_network(request)),
@@ -199,6 +199,10 @@ def _gpu(gpu: pb.Gpu) -> Json:
         "Capabilities": [capabilities if "gpu" in capabilities else [*capabilities, "gpu"]],
         "Options": dict(gpu.options),
     }
+
+
+def _file(file: FileMount) -> Json:
+    return {"Type": "bind", "Source": file.source, "Target": file.target, "ReadOnly": True}
 
 
 def _mount(mount: pb.Mount, request: CreateRequest, instance: str) -> Json:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from proto.dockrunner import v1 as pb
@@ -14,6 +15,8 @@ LABEL_REVISION = "dock-runner.revision"
 LABEL_MANAGER = "dock-runner.manager"
 LABEL_JOINED = "dock-runner.joined"
 LABEL_FOLLOWS = "dock-runner.follows"
+LABEL_RUN = "dock-runner.run"
+"""Of a scheduled service: when the run that the container is of was due, as in RFC 3339."""
 LABEL_DEFINITION = "dock-runner.definition"
 """On a network: what it was made as, as a hash."""
 
@@ -47,13 +50,22 @@ class EngineEvent:
 
 
 @dataclass(frozen=True)
+class FileMount:
+    """A file of this machine that a container sees, and cannot write: ``source`` is here, ``target`` there."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
 class CreateRequest:
     """A container to be made.
 
     ``labels`` are all of its labels, ours among them. ``networks`` says by the name of a network in the engine what it
     is and how to attach the container, the first one first. ``network_mode`` in place of networks of its own: ``none``,
     ``host``, or ``container:ID``. ``template`` has one published port per entry, or none; its volumes are named as in
-    the engine, and no placeholders are left. Its limits are not the template's but ``resources``.
+    the engine, and no placeholders are left. Its limits are not the template's but ``resources``, and ``files`` are
+    mounted besides its volumes.
     """
 
     name: str
@@ -64,6 +76,7 @@ class CreateRequest:
     networks: Mapping[str, pb.NetworkAttachment]
     network_mode: str = ""
     resources: pb.Resources = field(default_factory=pb.Resources)
+    files: Sequence[FileMount] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,19 @@ class Image:
 
     id: str
     digests: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a container uses at one moment.
+
+    ``cpu_seconds`` is all the processor time that it has used since it was started: two samples make a rate.
+    ``sampled`` is when, by the engine's wall clock. ``memory`` is in bytes, without what is only cached of files.
+    """
+
+    cpu_seconds: float
+    sampled: datetime
+    memory: int = 0
 
 
 Progress = Callable[[str], None]
@@ -85,6 +111,10 @@ class Engine(Protocol):
     ``ContainerGone`` when there is none of that id. Any call may be repeated: create finds what an earlier try
     with the same uid made, and stop and remove of what is stopped or gone succeed.
     """
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its containers can have files of this machine."""
 
     async def ping(self) -> None:
         """Returns when the engine accepts new work, over a new connection: one that shuts down does not."""
@@ -151,6 +181,13 @@ class Engine(Protocol):
 
     async def last_lines(self, container_id: str, count: int) -> Sequence[str]:
         """The last lines that a container has put out, oldest first, each cut to a readable length."""
+
+    async def usage(self, container_id: str) -> Usage:
+        """One sample of what a container that runs uses. Never waits for calls of another kind, nor they for it.
+
+        Raises:
+            EngineError: it does not run.
+        """
 
     async def stop(self, container_id: str, grace: float) -> None:
         """Asks its process to stop, and kills it after ``grace`` seconds."""

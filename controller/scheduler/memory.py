@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.clock import Clock
-from controller.errors import ContainerGone, EngineUnavailable, ImageMissing
+from controller.errors import ContainerGone, EngineError, EngineUnavailable, ImageMissing
 from proto.dockrunner import v1 as pb
 
-from .engine import LABEL_SERVICE, LABEL_SLOT, CreateRequest, EngineEvent, Image, Observed, Progress
+from .engine import LABEL_SERVICE, LABEL_SLOT, CreateRequest, EngineEvent, Image, Observed, Progress, Usage
 from .memory_images import MemoryImages
 
 State = pb.ContainerStatus
@@ -35,6 +35,9 @@ class _Container:
     resources: pb.Resources = field(default_factory=pb.Resources)
     status: pb.ContainerStatus = field(default_factory=pb.ContainerStatus)
     output: list[str] = field(default_factory=list)
+    cpus: float = 0.0  # how many it keeps busy, since when on the monotonic clock, and the seconds before that
+    busy_since: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 class MemoryEngine:
@@ -59,6 +62,10 @@ class MemoryEngine:
         self._volumes: dict[str, Mapping[str, str]] = {}
 
     # The port.
+
+    @property
+    def is_local(self) -> bool:
+        return True
 
     async def ping(self) -> None:
         self._answer()
@@ -145,6 +152,12 @@ class MemoryEngine:
     async def last_lines(self, container_id: str, count: int) -> Sequence[str]:
         return self._get(container_id).output[-count:]
 
+    async def usage(self, container_id: str) -> Usage:
+        container = self._get(container_id)
+        if container.status.state != State.RUNNING:
+            raise EngineError("it does not run, so it uses nothing")
+        return Usage(self._cpu_seconds(container), self._clock.now())
+
     async def stop(self, container_id: str, grace: float) -> None:  # noqa: ARG002  # simulated processes obey at once
         self._end(self._get(container_id), STOPPED)
 
@@ -201,6 +214,12 @@ class MemoryEngine:
         del self._containers[container_id]
         self._emit("destroy", container)
 
+    def work(self, container_id: str, cpus: float) -> None:
+        """From now on it keeps so many processors busy."""
+        container = self._get(container_id)
+        container.cpu_seconds = self._cpu_seconds(container)
+        container.cpus, container.busy_since = cpus, self._clock.monotonic()
+
     def lose_image(self, image: str) -> None:
         """The image is not there until it is pulled."""
         self._images.lose(image)
@@ -231,7 +250,11 @@ class MemoryEngine:
         except KeyError:
             raise ContainerGone(f"no such container: {container_id:.12}") from None
 
+    def _cpu_seconds(self, container: _Container) -> float:
+        return container.cpu_seconds + container.cpus * (self._clock.monotonic() - container.busy_since)
+
     def _begin(self, container: _Container) -> None:
+        container.cpus = container.cpu_seconds = 0.0
         container.status.state = State.RUNNING
         container.status.started_at.FromDatetime(self._clock.now())
         container.status.addresses.update(container.addresses)

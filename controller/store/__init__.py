@@ -2,7 +2,7 @@
 
 Promises: every effective write has a version of its own and is seen by every watcher exactly once and in order; a
 write that changes nothing is silent; a slow watcher is closed and never skipped; objects are shared and immutable.
-The journal keeps what was declared over a restart.
+The journal keeps what was declared over a restart, and the safe what is in secrets.
 May import: proto, and the errors, the clock and the metrics of this program.
 """
 
@@ -14,6 +14,7 @@ from .listing import Listing
 from .ownership import GarbageCollector, owner_of
 from .persistence import Persistence
 from .recorder import NORMAL, WARNING, Recorder, reference
+from .safe import Safe
 from .selector import Selector, everything, parse_selector
 from .store import Store
 from .watch import Watch
@@ -37,6 +38,7 @@ __all__ = [
     "Persistence",
     "Record",
     "Recorder",
+    "Safe",
     "Selector",
     "SqliteJournal",
     "Store",

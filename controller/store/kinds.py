@@ -61,6 +61,7 @@ def _concerns_service(old: pb.Container, new: pb.Container) -> bool:
     """The steps of coming up are all one to a service, unless there is something to tell."""
     return (
         old.metadata.generation != new.metadata.generation
+        or (new.spec.held and old.status.state != new.status.state)  # its predecessor waits for it
         or not {old.status.state, new.status.state} <= _COMING_UP
         or old.status.message != new.status.message
     )

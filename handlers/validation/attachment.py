@@ -33,8 +33,9 @@ def ports(service: pb.Service) -> Iterator[Violation]:
         except ValueError as error:
             yield Violation(f"{field}.published", str(error))
             continue
-        if claim is not None and len(claim) < service.spec.replicas:
-            text = f"{port.published} has {len(claim)} ports for {service.spec.replicas} replicas; widen it"
+        most = max(service.spec.replicas, service.spec.autoscale.max)
+        if claim is not None and len(claim) < most:
+            text = f"{port.published} has {len(claim)} ports for {most} replicas; widen it"
             yield Violation(f"{field}.published", text)
 
 
@@ -52,8 +53,8 @@ def networks(service: pb.Service) -> Iterator[Violation]:
         ):  # fmt: skip
             if address and not is_address(address, version):
                 yield Violation(f"{field}.{key}", f"{address!r} is not an address of IP version {version}")
-            elif address and service.spec.replicas > 1:
-                text = f"{service.spec.replicas} replicas cannot have one address; leave it out, or set replicas = 1"
+            elif address and (most := max(service.spec.replicas, service.spec.autoscale.max)) > 1:
+                text = f"{most} replicas cannot have one address; leave it out, or set replicas = 1"
                 yield Violation(f"{field}.{key}", text)
         if attachment.HasField("definition"):
             yield from _network(f"{field}.definition", attachment.definition)

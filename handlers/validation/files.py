@@ -109,7 +109,7 @@ def secrets(service: pb.Service) -> Iterator[Violation]:
 
 def configs(service: pb.Service) -> Iterator[Violation]:
     """Configuration as files, none of them where a secret is."""
-    yield from _files("spec.configs", service.spec.configs, "", {_place(it, SECRETS) for it in service.spec.secrets})
+    yield from _files("spec.configs", service.spec.configs, "", {place_of(it, SECRETS) for it in service.spec.secrets})
 
 
 def _files(
@@ -122,7 +122,7 @@ def _files(
             yield Violation(
                 f"{here}.source", f"{file.source[:MAX_KEY]!r} is no name of letters, digits, dashes and dots"
             )
-        place = _place(file, folder)
+        place = place_of(file, folder)
         parts = file.target.split("/")
         if file.target and (
             CONTROL.search(file.target) or len(file.target) > MAX_PATH or ".." in parts or parts[-1] in ("", ".")
@@ -142,6 +142,7 @@ def _files(
             )
 
 
-def _place(file: pb.Secret | pb.Config, folder: str) -> str:
+def place_of(file: pb.Secret | pb.Config, folder: str) -> str:
+    """Its path in a container; one that is not absolute lies in ``folder``."""
     target = file.target or file.source
     return target if target.startswith("/") else f"{folder}/{target}"

@@ -7,18 +7,11 @@ from datetime import UTC, datetime
 from cronsim import CronSim, CronSimError
 
 from controller.errors import Violation
+from handlers.timetable import NICKNAMES
 from proto.dockrunner import v1 as pb
 
 from .forms import MAX_KEY, one_of, span
 
-# As in crontab(5).
-NICKNAMES = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-}
 CONCURRENCY = ("forbid", "allow", "replace")
 
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,6 +64,6 @@ def _times(text: str) -> Iterator[Violation]:
 def _is_zone(name: str) -> bool:
     try:
         zoneinfo.ZoneInfo(name)
-    except (OSError, ValueError):  # what is no key, a folder, or a key of no zone
+    except (KeyError, OSError, ValueError):  # a key of no zone, a folder, no key at all
         return False
     return True

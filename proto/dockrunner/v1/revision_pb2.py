@@ -27,7 +27,7 @@ from proto.dockrunner.v1 import metadata_pb2 as proto_dot_dockrunner_dot_v1_dot_
 from proto.dockrunner.v1 import spec_pb2 as proto_dot_dockrunner_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"proto/dockrunner/v1/revision.proto\x12\rdockrunner.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"proto/dockrunner/v1/metadata.proto\x1a\x1eproto/dockrunner/v1/spec.proto\"\xd5\x03\n\x0fServiceRevision\x12)\n\x08metadata\x18\x01 \x01(\x0b\x32\x17.dockrunner.v1.Metadata\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x03\x12,\n\x08template\x18\x05 \x01(\x0b\x32\x1a.dockrunner.v1.ServiceSpec\x12\x10\n\x08image_id\x18\x06 \x01(\t\x12\x14\n\x0cimage_digest\x18\x07 \x01(\t\x12\x14\n\x0cimage_pulled\x18\x08 \x01(\x08\x12\x0f\n\x07\x66\x61ilure\x18\t \x01(\t\x12\x16\n\x0erolled_back_to\x18\n \x01(\t\x12\x38\n\x05\x65nded\x18\x0b \x03(\x0b\x32).dockrunner.v1.ServiceRevision.EndedEntry\x12\x16\n\x0e\x66\x61ilure_reason\x18\x0c \x01(\t\x12\x0e\n\x06worked\x18\r \x01(\x08\x12-\n\tlast_tick\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08schedule\x18\x0f \x01(\t\x1a,\n\nEndedEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"proto/dockrunner/v1/revision.proto\x12\rdockrunner.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"proto/dockrunner/v1/metadata.proto\x1a\x1eproto/dockrunner/v1/spec.proto\"\x9b\x04\n\x0fServiceRevision\x12)\n\x08metadata\x18\x01 \x01(\x0b\x32\x17.dockrunner.v1.Metadata\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x0e\n\x06number\x18\x04 \x01(\x03\x12,\n\x08template\x18\x05 \x01(\x0b\x32\x1a.dockrunner.v1.ServiceSpec\x12\x10\n\x08image_id\x18\x06 \x01(\t\x12\x14\n\x0cimage_digest\x18\x07 \x01(\t\x12\x14\n\x0cimage_pulled\x18\x08 \x01(\x08\x12\x0f\n\x07\x66\x61ilure\x18\t \x01(\t\x12\x16\n\x0erolled_back_to\x18\n \x01(\t\x12\x38\n\x05\x65nded\x18\x0b \x03(\x0b\x32).dockrunner.v1.ServiceRevision.EndedEntry\x12\x16\n\x0e\x66\x61ilure_reason\x18\x0c \x01(\t\x12\x0e\n\x06worked\x18\r \x01(\x08\x12-\n\tlast_tick\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08schedule\x18\x0f \x01(\t\x12.\n\nlast_ended\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0clast_failure\x18\x11 \x01(\t\x1a,\n\nEndedEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVICEREVISION_ENDEDENTRY']._loaded_options = None
   _globals['_SERVICEREVISION_ENDEDENTRY']._serialized_options = b'8\001'
   _globals['_SERVICEREVISION']._serialized_start=155
-  _globals['_SERVICEREVISION']._serialized_end=624
-  _globals['_SERVICEREVISION_ENDEDENTRY']._serialized_start=580
-  _globals['_SERVICEREVISION_ENDEDENTRY']._serialized_end=624
+  _globals['_SERVICEREVISION']._serialized_end=694
+  _globals['_SERVICEREVISION_ENDEDENTRY']._serialized_start=650
+  _globals['_SERVICEREVISION_ENDEDENTRY']._serialized_end=694
 # @@protoc_insertion_point(module_scope)

@@ -62,6 +62,8 @@ class ServiceRevision(_message.Message):
     WORKED_FIELD_NUMBER: _builtins.int
     LAST_TICK_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
+    LAST_ENDED_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     revision: _builtins.str
     number: _builtins.int
@@ -83,6 +85,7 @@ class ServiceRevision(_message.Message):
     back.
     """
     schedule: _builtins.str
+    last_failure: _builtins.str
     @_builtins.property
     def metadata(self) -> _metadata_pb2.Metadata: ...
     @_builtins.property
@@ -98,6 +101,10 @@ class ServiceRevision(_message.Message):
         """Of a scheduled service: up to when its ticks are done with, be it that they were run, left out or missed; and the
         schedule and time zone that those were of. Kept with the newest revision.
         """
+
+    @_builtins.property
+    def last_ended(self) -> _timestamp_pb2.Timestamp:
+        """When the newest of its runs that have ended was due, and why that one failed; empty when it did not."""
 
     def __init__(
         self,
@@ -117,10 +124,12 @@ class ServiceRevision(_message.Message):
         worked: _builtins.bool = ...,
         last_tick: _timestamp_pb2.Timestamp | None = ...,
         schedule: _builtins.str = ...,
+        last_ended: _timestamp_pb2.Timestamp | None = ...,
+        last_failure: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_tick", b"last_tick", "metadata", b"metadata", "template", b"template"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_ended", b"last_ended", "last_tick", b"last_tick", "metadata", b"metadata", "template", b"template"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "failure", b"failure", "failure_reason", b"failure_reason", "image_digest", b"image_digest", "image_id", b"image_id", "image_pulled", b"image_pulled", "last_tick", b"last_tick", "metadata", b"metadata", "number", b"number", "revision", b"revision", "rolled_back_to", b"rolled_back_to", "schedule", b"schedule", "service", b"service", "template", b"template", "worked", b"worked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "failure", b"failure", "failure_reason", b"failure_reason", "image_digest", b"image_digest", "image_id", b"image_id", "image_pulled", b"image_pulled", "last_ended", b"last_ended", "last_failure", b"last_failure", "last_tick", b"last_tick", "metadata", b"metadata", "number", b"number", "revision", b"revision", "rolled_back_to", b"rolled_back_to", "schedule", b"schedule", "service", b"service", "template", b"template", "worked", b"worked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

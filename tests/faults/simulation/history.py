@@ -55,6 +55,7 @@ class History:
         self._calls: dict[asyncio.Task[Any], tuple[str, pb.ServiceSpec | None]] = {}
         self._foreign: list[str] = []
         self._broken: list[str] = []
+        self._surge: dict[str, int] = {}
 
     async def run(self) -> None:
         """Lives the history, and asks for the invariants all the way."""
@@ -129,8 +130,15 @@ class History:
         if self._random.random() < 0.2:
             start = 8000 + 10 * NAMES.index(name)
             spec.ports.add(target=80, published=f"{start}-{start + self._random.randint(2, 3)}")
+        if self._random.random() < 0.5:
+            spec.update.parallelism = self._random.choice((0, 1, 2))
+            spec.update.order = self._random.choice(("start-first", "stop-first"))
+            spec.update.failure_action = self._random.choice(("continue", "pause", "rollback"))
+            spec.update.delay.seconds = self._random.choice((0, 0, 5))
         service = pb.Service(metadata=pb.Metadata(name=name), spec=spec)
-        self._say(f"declare {name}: {spec.image} x{spec.replicas} {spec.restart} {[p.published for p in spec.ports]}")
+        update = f"{spec.update}".replace("\n", " ")
+        ports = [port.published for port in spec.ports]
+        self._say(f"declare {name}: {spec.image} x{spec.replicas} {spec.restart} {ports} {update}")
         self._ask(name, spec, self.api.Apply(pb.ApplyRequest(service=service), None))
 
     def _scale(self) -> None:
@@ -243,9 +251,13 @@ class History:
         staying = [
             it
             for it in self.program.store.list(CONTAINER, index="service", value=name)
-            if not it.metadata.HasField("delete_time") and it.status.state != State.EXITED
+            if not it.metadata.HasField("delete_time") and it.status.state != State.EXITED and not it.spec.held
         ]
-        if len(staying) > service.spec.replicas + 1:
+        spec = service.spec
+        at_once = (spec.update.parallelism or spec.replicas) if spec.update.HasField("parallelism") else 1
+        # What an earlier declaration let be begun is ended in its own time.
+        self._surge[name] = max(self._surge.get(name, 1), at_once)
+        if len(staying) > spec.replicas + self._surge[name]:
             raise Broken(f"{name} has {len(staying)} containers for {service.spec.replicas} replicas")
 
     def _watch_container(self, change: Change[pb.Container]) -> None:
@@ -257,6 +269,8 @@ class History:
             return
         service = self.program.store.find(SERVICE, new.spec.service)
         if service is None or service.metadata.HasField("delete_time") or service.spec.ports:
+            return
+        if service.spec.update.order == "stop-first":
             return
         others = [
             it
@@ -347,6 +361,8 @@ def _bare(spec: pb.ServiceSpec | None) -> pb.ServiceSpec | None:
     bare = pb.ServiceSpec(image=spec.image, replicas=spec.replicas, restart=spec.restart)
     for port in spec.ports:
         bare.ports.add(target=port.target, published=port.published)
+    if spec.HasField("update"):
+        bare.update.CopyFrom(spec.update)
     return bare
 
 

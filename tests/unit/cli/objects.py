@@ -49,6 +49,16 @@ def container(name: str = "web-1-abcde", *, of: str = "web", slot: int = 1, old:
     return found
 
 
+def revision(number: int, *, hash_: str = "", failure: str = "", digest: str = "", old: float = 300) -> pb.Revision:
+    """A revision that was first declared ``old`` seconds ago."""
+    found = pb.Revision(
+        number=number, revision=hash_ or f"1-{number:012x}", spec=pb.ServiceSpec(image=f"web:{number}"),
+        failure=failure, image_digest=digest,
+    )  # fmt: skip
+    found.create_time.FromDatetime(NOW - timedelta(seconds=old))
+    return found
+
+
 def event(message: str = "it began", *, count: int = 1, of: str = "web", type_: str = "Normal") -> pb.Event:
     """An event of 5 seconds ago about a service."""
     found = pb.Event(

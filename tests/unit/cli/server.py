@@ -28,6 +28,7 @@ class FakeControlPlane(ControlPlaneServicer):
         self.services: list[pb.Service] = []
         self.containers: list[pb.Container] = []
         self.events: list[pb.Event] = []
+        self.revisions: list[pb.Revision] = []
         self.changes: list[Any] = []
         """What any watch sends after its initial part, before it ends or hangs."""
         self.hang = False
@@ -102,6 +103,27 @@ class FakeControlPlane(ControlPlaneServicer):
     def Scale(self, request: pb.ScaleRequest, context: Context) -> pb.Service:
         self._enter("Scale", request, context)
         return self._find(request.name, context)
+
+    def ListRevisions(self, request: pb.ListRevisionsRequest, context: Context) -> pb.ListRevisionsResponse:
+        self._enter("ListRevisions", request, context)
+        return pb.ListRevisionsResponse(revisions=self.revisions)
+
+    def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.Service:
+        return self._amended("Rollback", request, context)
+
+    def Restart(self, request: pb.RestartRequest, context: Context) -> pb.Service:
+        return self._amended("Restart", request, context)
+
+    def SetPaused(self, request: pb.SetPausedRequest, context: Context) -> pb.Service:
+        return self._amended("SetPaused", request, context)
+
+    def _amended(self, call: str, request: Any, context: Context) -> pb.Service:
+        """The service with one more generation."""
+        self._enter(call, request, context)
+        service = pb.Service()
+        service.CopyFrom(self._find(request.name, context))
+        service.metadata.generation += 1
+        return service
 
     def Watch(self, request: pb.WatchRequest, context: Context) -> Iterator[pb.WatchResponse]:
         self._enter("Watch", request, context)

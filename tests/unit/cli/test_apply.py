@@ -80,6 +80,21 @@ def test_standard_input(server: FakeControlPlane, run: Run, monkeypatch: pytest.
     assert sources == [str(tmp_path / "site"), "/etc/hosts", "data"]
 
 
+def test_files_that_standard_input_names_start_from_the_working_folder(
+    server: FakeControlPlane, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.env").write_text("A=1\n")
+    (tmp_path / "key").write_text("hush")
+    text = f"{WEB}env_file = 'a.env'\nsecrets = ['key']\n[secrets.key]\nfile = './key'\n"
+    result = run("apply", "-f", "-", "-o", "json", input=text)
+    sent = server.requests[0].services[0].spec
+    assert (sent.environment["A"], sent.secrets[0].content) == ("1", b"hush")
+    assert "aHVzaA" not in result.stdout, "nor is it shown when a server sends it back"
+    (tmp_path / "a.env").unlink()
+    assert run("apply", "-f", "-", input=text).stderr.startswith("<stdin>:4:1: services.web.env_file: ")
+
+
 def test_problems_of_all_files_are_told_at_once_and_nothing_is_sent(
     server: FakeControlPlane, run: Run, tmp_path: Path
 ) -> None:
@@ -177,6 +192,27 @@ def test_wait_ends_when_the_service_is_deleted(server: FakeControlPlane, run: Ru
     server.services, server.hang = [service(ready=1)], True
     server.services[0].metadata.delete_time.FromDatetime(NOW)
     assert run("apply", "-f", file, "--wait").stderr == "error: service/web was deleted meanwhile\n"
+
+
+@pytest.mark.parametrize("state", [pb.Rollout.FAILED, pb.Rollout.ROLLED_BACK])
+def test_wait_ends_when_the_update_has_failed(
+    server: FakeControlPlane, run: Run, file: str, state: pb.Rollout.State.ValueType
+) -> None:
+    server.services, server.hang = [service()], True
+    server.services[0].status.rollout.CopyFrom(pb.Rollout(state=state, revision="1-abc", message="it is unhealthy"))
+    result = run("apply", "-f", file, "--wait")
+    assert result.exit_code == 1
+    assert "service/web: " in result.stderr
+    assert result.stderr.endswith(": it is unhealthy\n")
+
+
+def test_wait_does_not_take_an_update_that_is_held_for_its_end(server: FakeControlPlane, run: Run, file: str) -> None:
+    server.services, server.hang = [service()], True
+    server.services[0].status.rollout.CopyFrom(pb.Rollout(state=pb.Rollout.PAUSED, revision="1-abc"))
+    server.services[0].status.conditions[1].reason = "Paused"
+    server.services[0].status.conditions[1].message = "0 of 3 updated"
+    result = run("apply", "-f", file, "--wait", "--timeout", "200ms")
+    assert (result.exit_code, result.stderr) == (1, "error: not ready after 0.2s:\n  service/web: 0 of 3 updated\n")
 
 
 def test_wait_begins_again_when_the_watch_breaks(

@@ -20,6 +20,12 @@ def test_delete_names_each_service(server: FakeControlPlane, run: Run) -> None:
     assert server.requests == [pb.DeleteRequest(name=name, manager="api", force=True) for name in ("web", "api")]
 
 
+def test_delete_with_volumes(server: FakeControlPlane, run: Run) -> None:
+    server.services = [service()]
+    assert run("delete", "web", "--volumes").exit_code == 0
+    assert server.requests == [pb.DeleteRequest(name="web", manager="api", volumes=True)]
+
+
 def test_delete_what_a_file_declares(server: FakeControlPlane, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     file.write_text('[services.web]\nimage = "x"\n')

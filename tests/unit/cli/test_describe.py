@@ -39,6 +39,7 @@ def test_describe_begins_with_why_it_is_not_ready(server: FakeControlPlane, run:
         "  NAME         SERVICE  SLOT  STATE    READY  RESTARTS  AGE  DOCKER-ID     REVISION  PORTS         IMAGE"
         "  MESSAGE\n"
         "  web-1-abcde  web      1     Running  yes    3         90s  0123456789ab  1-abc     8080->80/tcp  web:1\n"
+        "Revisions: <none>\n"
         "Spec:\n"
         "  [services.web]\n"
         '  image = "web:1"\n'
@@ -47,7 +48,7 @@ def test_describe_begins_with_why_it_is_not_ready(server: FakeControlPlane, run:
         "  LAST-SEEN  TYPE    REASON  OBJECT       MESSAGE\n"
         "  5s         Normal  Began   service/web  it began (x5)\n"
     )
-    assert [getattr(request, "service", "") for request in server.requests] == ["", "web", "web"]
+    assert [getattr(request, "service", "") for request in server.requests] == ["", "web", "", "web"]
 
 
 def test_describe_says_that_all_is_well_what_rolls_out_and_what_goes(server: FakeControlPlane, run: Run) -> None:

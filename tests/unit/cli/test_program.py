@@ -49,9 +49,7 @@ def test_the_help_says_of_each_verb_what_the_verb_says(verb: str) -> None:
     assert f"  {verb} " in CliRunner().invoke(program, ["--help"]).output
 
 
-@pytest.mark.parametrize(
-    "verb", ["backup", "restore", "rollout", "logs", "edit", "top", "import", "diff", "completion"]
-)
+@pytest.mark.parametrize("verb", ["backup", "restore", "logs", "edit", "top", "diff", "completion"])
 def test_verbs_that_are_not_there_yet_are_wrong_usage(run: Run, verb: str) -> None:
     assert run(verb).exit_code == 2
 

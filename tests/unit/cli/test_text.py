@@ -1,5 +1,7 @@
 """Ages, tables and TOML by themselves."""
 
+import base64
+import json
 import os
 import pty
 import subprocess
@@ -7,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from google.protobuf.duration_pb2 import Duration
 
 from controller.cli.ages import short
+from controller.cli.documents import fields
 from controller.cli.tables import Cell, Table
 from controller.cli.toml_text import services_toml
 from controller.config_agent import read_config
 from proto.dockrunner import v1 as pb
+from tests.unit.every_field import EXPECTED, SECRET
 
 from .objects import service
 from .server import FakeControlPlane
@@ -78,36 +81,53 @@ def test_a_terminal_gets_colours_unless_it_asks_for_none(server: FakeControlPlan
 
 def full_spec() -> pb.ServiceSpec:
     """A spec with every field set, among them what has no short form."""
-    spec = pb.ServiceSpec(
-        image="registry.local:5000/web@sha256:00", replicas=0, command=["a b", "'"], entrypoint=["/x"],
-        environment={"A": "1", "odd.key": 'q"\n\x1b'}, labels={"b": ""}, user="1:2", working_dir="/w",
-        restart="on-failure:3", stop_signal="SIGINT", stop_grace_period=Duration(seconds=90, nanos=500_000_000),
-        pull_policy="never",
-    )  # fmt: skip
-    spec.networks["default"].aliases.append("backend")
-    spec.networks["other"].SetInParent()
+    spec = pb.ServiceSpec()
+    spec.CopyFrom(EXPECTED)
+    spec.command[:] = ["a b", "'"]
+    spec.environment["odd.key"] = 'q"\n\x1b'
+    spec.labels["b"] = ""
+    spec.stop_grace_period.FromNanoseconds(90_500_000_000)
+    spec.restarted_at.FromJsonString("2026-01-31T03:00:00.5Z")
     for host in ("", "127.0.0.1", "::1"):
         for published in ("", "8080", "8080-8089"):
             for protocol in ("", "tcp", "udp"):
                 spec.ports.add(target=80, published=published, host_ip=host, protocol=protocol)
-    spec.volumes.add(type="volume", source="data", target="/d", read_only=True)
+    spec.volumes.add(type="volume", source="undeclared", target="/d1", read_only=True)
     spec.volumes.add(type="volume", target="/anonymous")
     spec.volumes.add(type="volume", target="ro")
+    spec.volumes.add(type="volume", source="x", target="nocopy,rshared")
     spec.volumes.add(type="volume", source="/odd", target="/d2")
     spec.volumes.add(type="bind", source="/srv", target="/s")
+    spec.volumes.add(type="bind", source="/srv", target="/r", bind=pb.BindOptions(propagation="rslave"))
+    spec.volumes.add(type="volume", source="y", target="/n", volume=pb.VolumeOptions(nocopy=True))
+    spec.volumes.add(type="volume", source="declared.empty", target="/e", definition=pb.VolumeDefinition())
     spec.volumes.add(type="bind", source="/a:b", target="/c")
-    spec.volumes.add(type="tmpfs", target="/t")
+    spec.volumes.add(type="tmpfs", target="/t", tmpfs=pb.TmpfsOptions(size=1, mode=0o700))
     spec.volumes.add(target="/no-type")
-    spec.restarted_at.FromJsonString("2026-01-31T03:00:00.5Z")
+    for source, target, permissions in (
+        ("/dev/a", "", ""), ("/dev/a", "/dev/b", ""), ("/dev/a", "", "r"), ("/dev/a", "/dev/b", "rw"),
+        ("/dev/a:b", "/dev/c", ""), ("/dev/a", "rw", ""), ("/dev/a", "rw", "r"),
+    ):  # fmt: skip
+        spec.devices.add(source=source, target=target, permissions=permissions)
+    spec.gpus.add(count=-1)
+    spec.ulimits["nproc"].soft = spec.ulimits["nproc"].hard = -1
+    spec.ulimits["core"].hard = 5
+    spec.depends_on["cache"].SetInParent()
+    spec.networks["plain"].definition.SetInParent()
+    spec.secrets.add(source="plain", version="v2")
+    spec.configs.add(source="plain", content='a\n"b\té'.encode())
+    spec.configs.add(source="empty")
     return spec
 
 
 def test_toml_says_the_same_as_the_service(tmp_path: Path) -> None:
-    assert {field.name for field, _ in full_spec().ListFields()} == set(pb.ServiceSpec.DESCRIPTOR.fields_by_name)
     wanted = [
         pb.Service(metadata=pb.Metadata(name="web", annotations={"a": "b"}), spec=full_spec()),
         pb.Service(
-            metadata=pb.Metadata(name="7"), spec=pb.ServiceSpec(image="x", networks={"n": pb.NetworkAttachment()})
+            metadata=pb.Metadata(name="7"),
+            spec=pb.ServiceSpec(
+                image="x", networks={"front": EXPECTED.networks["front"]}, depends_on={"web": pb.Dependency()}
+            ),
         ),
     ]
     file = tmp_path / "s.toml"
@@ -116,10 +136,45 @@ def test_toml_says_the_same_as_the_service(tmp_path: Path) -> None:
     for service_, again in zip(wanted, found, strict=True):
         for port in service_.spec.ports:
             port.protocol = "" if port.protocol == "tcp" else port.protocol  # the short form's default
+        for secret in service_.spec.secrets:
+            secret.ClearField("content")  # which the server keeps, by its version
         assert again.spec == service_.spec
         assert (again.metadata.name, again.metadata.annotations) == (
             service_.metadata.name, service_.metadata.annotations
         )  # fmt: skip
+
+
+def test_what_is_in_a_secret_is_in_no_output() -> None:
+    web = pb.Service(metadata=pb.Metadata(name="web"), spec=full_spec())
+    made = pb.Container(spec=pb.ContainerSpec(template=full_spec()))
+    assert SECRET in str(web.spec.secrets[0].content)
+    shown = json.dumps(
+        [fields(web), fields(made), fields(pb.ApplySetResponse(results=[pb.ApplySetResponse.Result(service=web)]))]
+    )
+    assert base64.b64encode(SECRET.encode()).decode() not in shown
+    assert SECRET not in services_toml([web])
+
+
+def test_two_configs_of_one_name_stay_two_in_toml(tmp_path: Path) -> None:
+    services = [
+        pb.Service(
+            metadata=pb.Metadata(name=name),
+            spec=pb.ServiceSpec(configs=[pb.Config(source="c", content=name.encode())]),
+        )
+        for name in ("a", "b")
+    ]
+    file = tmp_path / "s.toml"
+    file.write_text(services_toml(services))
+    first, second = (service.spec.configs[0] for service in read_config(file).services)
+    assert first == pb.Config(source="c", content=b"a")
+    assert second == pb.Config(source="c-2", target="/c", content=b"b")
+
+
+def test_a_config_that_is_no_text_is_left_to_a_file() -> None:
+    web = pb.Service(
+        metadata=pb.Metadata(name="a"), spec=pb.ServiceSpec(configs=[pb.Config(source="c", content=b"\xff")])
+    )
+    assert services_toml([web]).endswith("[configs.c]\n# its content is not text: name a file that has it\n")
 
 
 def test_toml_is_short_where_it_can_be() -> None:
@@ -130,3 +185,9 @@ def test_toml_is_short_where_it_can_be() -> None:
     assert services_toml([web]).splitlines()[3:] == [
         'ports = ["[::1]:8080-8089:80"]', 'stop_grace_period = "1h30m"', 'volumes = ["/srv:/s:ro"]'
     ]  # fmt: skip
+
+
+def test_permissions_are_octal_in_toml() -> None:
+    web = pb.Service(metadata=pb.Metadata(name="a"))
+    web.spec.secrets.add(source="s", version="v", mode=0o440)
+    assert services_toml([web]).splitlines()[1:] == ['secrets = [{source = "s", mode = "0440", version = "v"}]']

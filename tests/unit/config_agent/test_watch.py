@@ -30,10 +30,12 @@ class Ticks(SystemClock):
 
 
 @contextlib.asynccontextmanager
-async def watching(path: Path, clock: SystemClock) -> AsyncIterator[asyncio.Event]:
+async def watching(path: Path, clock: SystemClock, *included: Path) -> AsyncIterator[asyncio.Event]:
     changed = asyncio.Event()
     with ThreadPoolExecutor(1) as executor:
-        task = asyncio.create_task(FileWatch(path, clock, executor, changed.set).run())
+        watch = FileWatch(path, clock, executor, changed.set)
+        watch.include(set(map(str, included)))
+        task = asyncio.create_task(watch.run())
         try:
             await seen(changed)
             yield changed
@@ -140,3 +142,38 @@ async def test_a_folder_that_is_made_anew_is_watched_again(tmp_path: Path) -> No
             await seen(changed)
             shutil.rmtree(folder)
             await seen(changed)
+
+
+async def test_files_that_are_included_are_watched_wherever_they_are(tmp_path: Path) -> None:
+    """By events alone: the clock stands still."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/key").touch()
+    (tmp_path / "run/key").symlink_to(tmp_path / "data/key")
+    included = [tmp_path / "run/key", tmp_path / "gone/a.env"]
+    async with watching(tmp_path / "etc/a.toml", Ticks(), *included) as changed:
+        (tmp_path / "data/key").write_text("a")
+        await seen(changed)
+        (tmp_path / "run/key").unlink()
+        await seen(changed)
+        (tmp_path / "gone").mkdir()
+        (tmp_path / "gone/a.env").touch()
+        await seen(changed)
+
+
+async def test_what_is_included_later_is_watched_from_then_on(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "etc").mkdir()
+    changed = asyncio.Event()
+    with ThreadPoolExecutor(1) as executor:
+        watch = FileWatch(tmp_path / "etc/a.toml", Ticks(), executor, changed.set)
+        task = asyncio.create_task(watch.run())
+        await seen(changed)
+        (tmp_path / "run/key").touch()
+        watch.include({str(tmp_path / "run/key")})
+        await seen(changed)
+        (tmp_path / "run/key").write_text("a")
+        await seen(changed)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

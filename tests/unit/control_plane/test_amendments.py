@@ -77,6 +77,12 @@ async def test_a_service_that_is_scaled_by_load_is_not_scaled_by_hand(api: Api) 
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
+async def test_a_service_that_is_scaled_by_load_follows_its_limits_at_once(api: Api) -> None:
+    for least, most, replicas in ((1, 4, 1), (3, 4, 3), (1, 4, 3), (1, 2, 2)):
+        answer = await api.apply("web", autoscale=pb.Autoscale(min=least, max=most, cpu=70))
+        assert answer.service.spec.replicas == replicas
+
+
 async def test_a_digest_that_was_found_stays_until_another_image_is_declared(api: Api) -> None:
     await api.apply("web", image="web:1", image_digest="sha256:1")
     assert (await api.apply("web", image="web:1")).service.spec.image_digest == "sha256:1"

@@ -26,6 +26,8 @@ SERVICE = "dockrunner.v1.ControlPlane"
         (errors.ManagedElsewhere(), Code.FAILED_PRECONDITION),
         (errors.Expired(), Code.OUT_OF_RANGE),
         (errors.SlowWatcher(), Code.RESOURCE_EXHAUSTED),
+        (errors.SafeFull(), Code.RESOURCE_EXHAUSTED),
+        (errors.SafeError(), Code.INTERNAL),
         (errors.EngineError(), Code.UNKNOWN),
     ],
 )

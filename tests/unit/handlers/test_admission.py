@@ -102,3 +102,61 @@ async def test_nothing_is_made_of_what_the_journal_has_and_the_policy_no_longer_
         await dock.advance(60)
         assert dock.condition("web", "Degraded").status == "False"
         assert len(dock.containers("web")) == 2
+
+
+def with_network(name: str, **definition: object) -> pb.Service:
+    wanted = service(name)
+    wanted.spec.networks["shared"].definition.CopyFrom(pb.NetworkDefinition(**definition))  # type: ignore[arg-type]  # any field
+    return wanted
+
+
+async def test_a_network_is_the_same_in_every_service_that_defines_it() -> None:
+    undefined = service("u", networks={"shared": pb.NetworkAttachment()})
+    async with Harness() as dock:
+        await admit(dock, [with_network("a", internal=True), undefined, with_network("b", internal=True)])
+        for services, others in (
+            ([with_network("a", internal=True), undefined, with_network("b")], []),
+            ([undefined, with_network("b")], [with_network("a", internal=True)]),
+        ):
+            with pytest.raises(Invalid) as error:
+                await admit(dock, services, others)
+            (violation,) = error.value.violations
+            assert violation.field == f"[{len(services) - 1}].spec.networks.shared.definition"
+            assert violation.description.startswith("service a defines network shared in another way")
+
+
+async def test_a_volume_is_the_same_in_every_mount_that_defines_it() -> None:
+    def mounts(name: str, *definitions: pb.VolumeDefinition | None) -> pb.Service:
+        return service(
+            name,
+            volumes=[
+                pb.Mount(source="data", target=f"/{number}", definition=definition)
+                for number, definition in enumerate(definitions)
+            ],
+        )
+
+    nfs = pb.VolumeDefinition(driver_opts={"type": "nfs"})
+    async with Harness() as dock:
+        await admit(dock, [mounts("a", nfs, None), mounts("b", None, nfs), mounts("c", None)])
+        with pytest.raises(Invalid, match="service a defines volume data in another way"):
+            await admit(dock, [mounts("a", nfs), mounts("b", pb.VolumeDefinition())])
+        with pytest.raises(Invalid, match=r"spec\.volumes\[1\]\.definition: service a defines volume data"):
+            await admit(dock, [mounts("a", nfs, pb.VolumeDefinition())])
+
+
+async def test_what_all_services_define_anew_is_changed_by_one_declaration() -> None:
+    async with Harness() as dock:
+        await dock._api.ApplySet(pb.ApplySetRequest(services=[with_network("a"), with_network("b")]), None)
+        changed = [with_network("a", internal=True), with_network("b", internal=True)]
+        with pytest.raises(Invalid):
+            await dock._api.ApplySet(pb.ApplySetRequest(services=changed[:1]), None)
+        answer = await dock._api.ApplySet(pb.ApplySetRequest(services=changed), None)
+        assert [result.outcome for result in answer.results] == [pb.CONFIGURED, pb.CONFIGURED]
+
+
+async def test_what_is_allowed_to_one_service_is_so_when_its_containers_are_made() -> None:
+    async with Harness(policy=Policy(services={"db": Policy(allow_privileged=True)})) as dock:
+        await dock.apply("db", image="db:1", privileged=True)
+        assert [it.status.state for it in dock.containers("db")] == [pb.ContainerStatus.RUNNING]
+        with pytest.raises(Invalid, match="allow_privileged = true"):
+            await dock.apply("web", image="db:1", privileged=True)

@@ -3,8 +3,9 @@
 import pytest
 
 from controller.errors import EngineError
-from controller.scheduler.engine import LABEL_INSTANCE, LABEL_SLOT
+from controller.scheduler.engine import LABEL_INSTANCE, LABEL_RUN, LABEL_SLOT, Observed
 from handlers.instance import Instance
+from handlers.naming import container_name
 from proto.dockrunner import v1 as pb
 
 BLUE = Instance("blue")
@@ -79,3 +80,23 @@ def test_limits_are_those_of_the_container_and_not_of_its_template() -> None:
     made = container(cpus=4)
     made.spec.resources.cpus = 0.5
     assert BLUE.request(made).resources == pb.Resources(cpus=0.5)
+
+
+@pytest.mark.parametrize("run", ["2026-01-01T03:00:00Z", "2026-01-01T03:00:00.123456Z", ""])
+def test_the_run_of_a_container_is_known_again_by_its_label(run: str) -> None:
+    made = container()
+    made.metadata.name = container_name("blue", "web", 2, "u2")
+    if run:
+        made.spec.run.FromJsonString(run)
+    labels = BLUE.request(made).labels
+    assert labels.get(LABEL_RUN, "") == run
+    adopted = BLUE.adopt(Observed("id", made.metadata.name, labels, pb.ContainerStatus(), inspected=True))
+    assert adopted is not None
+    assert (adopted.spec.HasField("run"), adopted.spec.run) == (bool(run), made.spec.run)
+
+
+def test_what_has_a_run_that_is_no_time_is_none_of_ours() -> None:
+    made = container()
+    made.metadata.name = container_name("blue", "web", 2, "u2")
+    labels = {**BLUE.request(made).labels, LABEL_RUN: "yesterday"}
+    assert BLUE.adopt(Observed("id", made.metadata.name, labels, pb.ContainerStatus(), inspected=True)) is None

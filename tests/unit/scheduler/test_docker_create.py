@@ -1,5 +1,6 @@
 """What Docker is asked for to make a container, without Docker."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from controller.errors import EngineError
 from controller.scheduler.docker_create import create_json
 from controller.scheduler.docker_seccomp import MAX_PROFILE, with_profiles
-from controller.scheduler.engine import CreateRequest
+from controller.scheduler.engine import CreateRequest, FileMount
 from proto.dockrunner import v1 as pb
 
 Json = dict[str, Any]
@@ -69,6 +70,15 @@ def test_in_another_containers_network_it_has_that_ones_names(mode: str, own: bo
     assert ("Hostname" in body) is own
     assert ({"Dns", "DnsSearch", "ExtraHosts"} <= set(body["HostConfig"])) is own
     assert ({"Dns", "DnsSearch", "ExtraHosts"} & set(body["HostConfig"]) == set()) is not own
+
+
+def test_files_are_mounted_besides_volumes_and_cannot_be_written() -> None:
+    volumes = [pb.Mount(type="tmpfs", target="/t")]
+    asked = replace(request(volumes=volumes), files=[FileMount("/run/x", "/run/secrets/x")])
+    assert create_json(asked, "blue", {})["HostConfig"]["Mounts"] == [
+        {"Type": "tmpfs", "Target": "/t", "ReadOnly": False},
+        {"Type": "bind", "Source": "/run/x", "Target": "/run/secrets/x", "ReadOnly": True},
+    ]
 
 
 def test_one_target_may_be_published_twice() -> None:
