@@ -73,7 +73,7 @@ class Images:
                 raise EngineError(f"{wanted} was pulled ({policy}), and is not there all the same")
             self._fetched(container, wanted)
             return None
-        self._remember(container, image)
+        self._remember(container, image, revision.image_id)
         return Found(wanted, image)
 
     async def _settled(self, name: str, revision: pb.ServiceRevision) -> Found | None:
@@ -133,13 +133,13 @@ class Images:
         if container is not None and not container.status.docker_id:
             self._store.update_status(CONTAINER, name, edit)
 
-    def _remember(self, container: pb.Container, image: Image) -> None:
+    def _remember(self, container: pb.Container, image: Image, before: str) -> None:
         """Settles the image of the container's revision; the first one counts."""
         if not (known := self._revision(container)).metadata.name or known.image_id == image.id:
             return
 
         def edit(edited: pb.ServiceRevision) -> None:
-            if not edited.image_id or edited.image_id == known.image_id:
+            if not edited.image_id or edited.image_id == before:
                 edited.image_id = image.id
                 edited.image_digest = digest_of(container.spec.template.image, image)
                 edited.image_pulled |= image.id in self._fetched_ids

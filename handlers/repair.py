@@ -7,7 +7,7 @@ from proto.dockrunner import v1 as pb
 
 from .backoff import due, failures_in_a_row, wait_after
 from .draft import Draft, restarts_of
-from .operations import Delete, Stop
+from .operations import Create, Delete, Stop
 from .slots import Slot, State, describe_end
 
 
@@ -38,7 +38,8 @@ def _in_repair(draft: Draft, slot: Slot) -> bool:
         for it in slot.current
         if not it.status.ready and it.status.state != State.EXITED and not it.spec.held
     )
-    return stopping or coming_up or any(it.spec.stopped for it in slot.living)
+    being_made = any(isinstance(it, Create) and it.slot == slot.number for it in draft.operations)
+    return being_made or stopping or coming_up or any(it.spec.stopped for it in slot.living)
 
 
 def repair(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> None:

@@ -165,7 +165,7 @@ class Updater:
         assert status is not None  # noqa: S101  # for the type checker; the caller made it
         why = "; ".join(list(progress.failing.values())[:3])
         status.message = why
-        borne = len(status.failed_slots) <= config.max_failure_ratio * len(self.slots)
+        borne = len(status.failed_slots) <= config.max_failure_ratio * len(self.slots) + 1e-6
         if not borne and config.failure_action != CONTINUE:
             progress.verdict = self._failed(CONTAINERS_FAILED, why or "containers of it have failed")
             return

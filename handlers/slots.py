@@ -114,7 +114,7 @@ def settled_at(container: pb.Container, spec: pb.ServiceSpec) -> datetime | None
 def trusted(container: pb.Container, spec: pb.ServiceSpec, now: datetime) -> bool:
     """Whether a container may take the place of another: it is ready, or its work is done."""
     if container.status.state == State.EXITED:
-        return completed(container, spec)
+        return completed(container, spec) and container.status.exit_code == 0
     return container.status.ready and _passed(trusted_at(container, spec), now)
 
 

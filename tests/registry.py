@@ -72,7 +72,8 @@ def _port_in(log: Path, process: subprocess.Popen[bytes]) -> int:
 def push(api: sdk.APIClient, reference: str, *, auth: bool = False, forgotten: bool = True, command: str = "") -> str:
     """Puts an image that no one else has under a name into a registry and returns its digest.
 
-    It runs as the test image does, or a ``command`` of the shell. The daemon then knows it no longer, but for when it is not to be ``forgotten``.
+    It runs as the test image does, or a ``command`` of the shell. The daemon then knows it no longer, but for when it
+    is not to be ``forgotten``.
     """
     repository, _, tag = reference.rpartition(":")
     made = api.create_container(IMAGE, labels={"made": os.urandom(8).hex()})["Id"]

@@ -35,7 +35,7 @@ def digests(program: Program, docker: sdk.APIClient) -> set[str]:
     found: set[str] = set()
     for container in program.containers("web"):
         if container.status.ready:
-            found.update(docker.inspect_image(container.status.image_id)["RepoDigests"])
+            found.update(docker.inspect_image(container.status.image_id)["RepoDigests"])  # type: ignore[no-untyped-call]  # not in the stubs
     return {name.partition("@")[2] for name in found}
 
 

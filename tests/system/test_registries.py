@@ -84,7 +84,7 @@ class Moody:
         made = docker.create_container(IMAGE)["Id"]
         # A tar may be followed by anything; what follows makes it a layer that no daemon has.
         self._layer = b"".join(docker.export(made)) + os.urandom(PADDING)
-        settings = docker.inspect_image(IMAGE)["Config"]
+        settings = docker.inspect_image(IMAGE)["Config"]  # type: ignore[no-untyped-call]  # not in the stubs
         docker.remove_container(made)
         self._config = json.dumps({
             "architecture": "amd64", "os": "linux",
@@ -299,7 +299,9 @@ def test_an_image_that_is_not_there_yet_is_named_and_found_when_it_was_pushed(
 def images(docker: sdk.APIClient, containers: list[str]) -> set[str]:
     """The digests of what they run."""
     found = {
-        name for it in containers for name in docker.inspect_image(docker.inspect_container(it)["Image"])["RepoDigests"]
+        name
+        for it in containers
+        for name in docker.inspect_image(docker.inspect_container(it)["Image"])["RepoDigests"]  # type: ignore[no-untyped-call]  # not in the stubs
     }
     return {name.partition("@")[2] for name in found}
 

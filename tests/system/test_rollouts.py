@@ -128,8 +128,9 @@ def test_a_newer_change_takes_an_update_over_and_no_more_run_than_the_surge(decl
     eventually(done)
     web.until_converged(3)
     assert len(web.in_docker()) == 3
-    made = [it for it in web.events("Creating")]
-    assert sum(it.count for it in made) <= 3 + 2 + 3, "of the one in between no more was made than had been"
+    assert sum(it.count for it in web.events("Creating")) <= 3 + 2 + 3, (
+        "of the one in between no more was made than had been"
+    )
 
 
 # Updates that fail.
