@@ -14,6 +14,7 @@ from proto.dockrunner import v1 as pb
 
 from . import replacement
 from .agenda import Agenda
+from .crash_loop import RECOVERED, crash_looping
 from .draft import Draft
 from .in_place import amended, describe_change, in_place
 from .operations import Amend, Delete, Operation, Stop
@@ -93,6 +94,7 @@ def plan(
         replacement.hand_over(draft, slot, kept)
     replacement.begin(draft, kept)
     _amend(draft)
+    _see_crash_loops_end(draft)
     return Plan(
         tuple(draft.operations),
         min(draft.wakes, default=None),
@@ -153,6 +155,13 @@ def _tidy(draft: Draft, slot: Slot) -> None:
         if container not in keep:
             draft.operations.append(Delete(container, f"ended: {describe_end(container.status)}"))
     slot.current, slot.ended = slot.current[:1], keep
+
+
+def _see_crash_loops_end(draft: Draft) -> None:
+    """Looks again when a container that was in a crash loop will have run for long enough."""
+    for container in draft.containers:
+        if crash_looping(container, draft.now) and container.status.state == State.RUNNING:
+            draft.wake_at(container.status.started_at.ToDatetime() + RECOVERED)
 
 
 def _amend(draft: Draft) -> None:
