@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker as sdk
 
@@ -29,6 +30,7 @@ class Declared:
         self.docker = docker
         self.instance = instance
         self._tables: dict[str, str] = {}
+        self._forgotten: list[str] = []
 
     def declare(self, name: str, body: str, *, tables: str = "") -> "Service":
         """Puts a service into the file, by the lines of its table and further ``tables``, or changes it."""
@@ -44,11 +46,15 @@ class Declared:
         return service.metadata.generation if service is not None else 0
 
     def forget(self) -> None:
-        """Takes all services out of the file, and returns when they are gone."""
-        names = list(self._tables)
+        """Takes all services out of the file."""
+        self._forgotten += self._tables
         self._tables.clear()
         self._write()
-        eventually(lambda: all(self.program.service_or_none(name) is None for name in names))
+
+    def until_gone(self) -> None:
+        """Until the services that were taken out of the file are gone."""
+        eventually(lambda: all(self.program.service_or_none(name) is None for name in self._forgotten))
+        self._forgotten.clear()
 
     def _write(self) -> None:
         self.program.declare("\n".join(self._tables.values()) or "[services]\n")
@@ -121,9 +127,17 @@ class Service:
         found = self.docker.containers(all=True, filters={"label": labels})
         return [it["Id"] for it in found if not states or it["State"] in states]
 
+    def inspected(self) -> list[Any]:
+        """What Docker has of each of its containers; on a full disk a list keeps the state of before, and this not."""
+        found = []
+        for container in self.in_docker():
+            with contextlib.suppress(sdk.errors.NotFound):  # it went in between
+                found.append(self.docker.inspect_container(container))
+        return found
+
     def environment(self, name: str) -> list[str]:
         """What a variable is in each of its running containers."""
-        running = [self.docker.inspect_container(it)["Config"]["Env"] for it in self.in_docker("running")]
+        running = [it["Config"]["Env"] for it in self.inspected() if it["State"]["Running"]]
         return sorted(it.partition("=")[2] for variables in running for it in variables if it.startswith(f"{name}="))
 
     def lives(self, since: float) -> list[tuple[int, str, str]]:

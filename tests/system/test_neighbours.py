@@ -24,6 +24,7 @@ def declared(engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def _forgotten(declared: Declared) -> Iterator[None]:
     yield
     declared.forget()
+    declared.until_gone()
 
 
 def shell(command: str = SLEEP) -> str:

@@ -17,7 +17,7 @@ from proto.dockrunner import v1 as pb
 from tests.private_engine import IMAGE, PrivateEngine, Unavailable
 from tests.registry import PASSWORD, USER, forget, lying_registry, push, real_registry, reply
 
-from .declared import Declared, calls, shared_program
+from .declared import Declared, Service, calls, shared_program
 from .program import eventually
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -56,6 +56,7 @@ def registry(private: PrivateEngine, declared: Declared, docker: sdk.APIClient, 
         with real_registry(private, tmp_path / "registry") as address:
             yield address
             declared.forget()
+            declared.until_gone()
             forget(docker, address)
     except Unavailable as error:
         pytest.skip(str(error))
@@ -68,6 +69,7 @@ def closed(private: PrivateEngine, declared: Declared, docker: sdk.APIClient, tm
         with real_registry(private, tmp_path / "closed", auth=True) as address:
             yield address
             declared.forget()
+            declared.until_gone()
             forget(docker, address)
     except Unavailable as error:
         pytest.skip(str(error))
@@ -155,6 +157,7 @@ def moody(private: PrivateEngine, declared: Declared, docker: sdk.APIClient) -> 
         moody.mood = "good"
         moody.go_on.set()
         declared.forget()
+        declared.until_gone()
         forget(docker, address)
 
 
@@ -296,34 +299,39 @@ def test_an_image_that_is_not_there_yet_is_named_and_found_when_it_was_pushed(
 # One image for a revision.
 
 
-def images(docker: sdk.APIClient, containers: list[str]) -> set[str]:
-    """The digests of what they run."""
-    found = {
-        name
-        for it in containers
-        for name in docker.inspect_image(docker.inspect_container(it)["Image"])["RepoDigests"]  # type: ignore[no-untyped-call]  # not in the stubs
-    }
+def images(docker: sdk.APIClient, service: Service) -> set[str]:
+    """The digests of what it runs."""
+    found: set[str] = set()
+    for container in service.inspected():
+        image = docker.inspect_image(container["Image"])  # type: ignore[no-untyped-call]  # not in the stubs
+        found.update(image["RepoDigests"])
     return {name.partition("@")[2] for name in found}
 
 
-@pytest.mark.parametrize("policy", ["digest", "missing"])
 def test_all_replicas_of_a_revision_run_one_digest_whatever_its_tag_says_by_then(
-    declared: Declared, docker: sdk.APIClient, registry: str, policy: str
+    declared: Declared, docker: sdk.APIClient, registry: str
 ) -> None:
-    image = f"{registry}/{policy}:1"
+    image = f"{registry}/web:1"
+    policies = {policy: f'image = "{image}"\npull_policy = "{policy}"\nreplicas = ' for policy in ("digest", "missing")}
     first = push(docker, image)
-    body = f'image = "{image}"\npull_policy = "{policy}"\nreplicas = '
-    web = declared.declare(policy, f"{body}1")
-    web.until_converged(1)
+    services = [declared.declare(policy, f"{body}1") for policy, body in policies.items()]
+    for web in services:
+        web.until_converged(1)
     second = push(docker, image)
-    declared.declare(policy, f"{body}3")
-    web.until_converged(3)
-    assert images(docker, web.in_docker()) == {first}
-    lost = web.ids[1]
-    docker.remove_container(lost, force=True)
-    eventually(lambda: web.ids.get(1) not in (None, lost))
-    web.until_converged(3)
-    assert images(docker, web.in_docker()) == {first}
-    declared.program.api.Restart(pb.RestartRequest(name=policy))
-    eventually(lambda: images(docker, web.in_docker("running")) == {second} and len(web.in_docker()) == 3)
-    web.until_converged(3)
+    for policy, body in policies.items():
+        declared.declare(policy, f"{body}2")
+    for web in services:
+        web.until_converged(2)
+        assert images(docker, web) == {first}
+    lost = {web.ids[1] for web in services}
+    for container in lost:
+        docker.remove_container(container, force=True)
+    eventually(lambda: all(web.ids.get(1) not in {None, *lost} for web in services))
+    for web in services:
+        web.until_converged(2)
+        assert images(docker, web) == {first}
+        declared.program.api.Restart(pb.RestartRequest(name=web.name))
+    eventually(lambda: all(images(docker, web) == {second} for web in services))
+    for web in services:
+        web.until_converged(2)
+        assert len(web.in_docker()) == 2
