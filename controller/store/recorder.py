@@ -17,7 +17,7 @@ _MESSAGE_LIMIT = 1024
 # client-go, tools/record: defaultSpamBurst, and 1 / defaultSpamQPS in seconds.
 BURST = 25.0
 REFILL = 300.0
-# Of so many objects and sources it is known what they have said; client-go's maxLruCacheEntries.
+# Of so many objects, sources and reasons it is known what was said; client-go's maxLruCacheEntries.
 _BUCKETS = 4096
 
 logger = logging.getLogger("dock_runner.events")
@@ -34,7 +34,7 @@ def reference(obj: pb.Service | pb.Container) -> pb.ObjectReference:
 
 @dataclass
 class _Bucket:
-    """What one source may still say of one object."""
+    """What one source may still say of one object for one reason."""
 
     tokens: float
     filled: float
@@ -43,8 +43,9 @@ class _Bucket:
 class Recorder:
     """Keeps the ``limit`` events that were seen last; an identical one raises ``count`` and moves ``last_time``.
 
-    Each source may say 25 different things of one object in a row, then one more every 5 minutes; what is over that
-    is dropped (client-go's spam filter). An identical event makes no new object, so it is counted always.
+    Of one object each source may give 25 different messages for one reason in a row, then one more every 5 minutes;
+    what is over that is dropped. That is client-go's spam filter, but for each reason by itself: the many steps of an
+    update are not to drown that it failed. An identical event makes no new object, so it is counted always.
     """
 
     def __init__(self, store: Store, clock: Clock, *, limit: int = 1000) -> None:
@@ -64,7 +65,7 @@ class Recorder:
             self._names.move_to_end(key)
             self._store.update_status(EVENT, name, self._again)
             return
-        if not self._may_speak((source, regarding.kind, regarding.name, regarding.uid)):
+        if not self._may_speak((source, regarding.kind, regarding.name, regarding.uid, reason)):
             logger.debug(
                 "%s: %s %s: one event too many: %s: %s", source, regarding.kind, regarding.name, reason, message
             )

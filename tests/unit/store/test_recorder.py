@@ -105,6 +105,14 @@ def test_another_object_or_source_may_speak_for_itself() -> None:
     assert len(desk.events()) == 27
 
 
+def test_the_steps_of_an_update_do_not_drown_that_it_failed() -> None:
+    desk = Desk()
+    for number in range(40):
+        desk.say(f"container {number}", reason="Deleting")
+    desk.say("no progress", reason="RolloutFailed")
+    assert desk.events()[-1].reason == "RolloutFailed"
+
+
 def test_what_was_said_before_is_counted_however_much_was_said() -> None:
     desk = Desk()
     for number in range(40):
