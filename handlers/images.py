@@ -125,7 +125,8 @@ class Images:
 
         def edit(edited: pb.Container) -> None:
             if begin and edited.status.state != State.PULLING:
-                edited.status.state, edited.status.message, edited.status.reason = State.PULLING, message, ""
+                # The reason stays: what has failed before is trouble until it has come.
+                edited.status.state, edited.status.message = State.PULLING, message
             elif not begin and edited.status.state == State.PULLING:
                 edited.status.message = message
 

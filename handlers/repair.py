@@ -86,7 +86,7 @@ def _lost_its_old_one(draft: Draft, slot: Slot) -> bool:
 
 def _give_up(draft: Draft, slot: Slot) -> None:
     """Takes away the failed container of an update that was stopped, for what served there before to come back."""
-    failed, why = slot.current[0], draft.progress.failing[slot.number]
+    failed, why = slot.current[0], draft.progress.failing[slot.number].why
     if failed.spec.stopped:
         return
     started = failed.status.HasField("started_at")

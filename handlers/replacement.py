@@ -20,7 +20,7 @@ def hand_over(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> None:
         return
     new = slot.current[0]
     if _is_to_be_tried_anew(draft, slot):
-        draft.operations.append(Stop(new, draft.progress.failing[slot.number]))
+        draft.operations.append(Stop(new, draft.progress.failing[slot.number].why))
         return
     if not new.spec.held:
         if new.status.reason == DISK_FULL and draft.progress.going and _may_go(draft, slot, kept):

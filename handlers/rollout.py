@@ -36,6 +36,17 @@ class Verdict:
     rolled_back_to: str = ""
 
 
+@dataclass(frozen=True)
+class Failing:
+    """A container of the wanted revision that is no good, by its name, and why."""
+
+    container: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.container}: {self.why}"
+
+
 @dataclass
 class Progress:
     """How far an update is. ``status`` is None when there is none; ``going`` is whether it may take further steps."""
@@ -43,8 +54,8 @@ class Progress:
     status: pb.Rollout | None = None
     going: bool = False
     verdict: Verdict | None = None
-    # Why each slot's container of the wanted revision is a failure.
-    failing: dict[int, str] = field(default_factory=dict)
+    # By slot.
+    failing: dict[int, Failing] = field(default_factory=dict)
     wakes: list[timedelta] = field(default_factory=list)
 
     def aside(self, slot: int) -> bool:
@@ -151,7 +162,7 @@ class Updater:
         for slot in self.slots:
             tried = [it for it in (*slot.current, *slot.ended) if it.spec.revision == self.target.revision]
             if tried and (why := failing(tried[0], self.target.spec, alone=not slot.outdated)):
-                progress.failing[slot.number] = f"{tried[0].metadata.name}: {why}"
+                progress.failing[slot.number] = Failing(tried[0].metadata.name, why)
                 # What was there before is no failure of this update; it is tried once more.
                 if tried[0].metadata.create_time.ToNanoseconds() >= began:
                     progress.status.failed_slots.append(slot.number)
@@ -163,7 +174,7 @@ class Updater:
         """Whether it has failed, and what is done then."""
         status, config = progress.status, self.config
         assert status is not None  # noqa: S101  # for the type checker; the caller made it
-        why = "; ".join(list(progress.failing.values())[:3])
+        why = "; ".join(map(str, list(progress.failing.values())[:3]))
         status.message = why
         borne = len(status.failed_slots) <= config.max_failure_ratio * len(self.slots) + 1e-6
         if not borne and config.failure_action != CONTINUE:
@@ -237,7 +248,8 @@ def failing(container: pb.Container, spec: pb.ServiceSpec, *, alone: bool) -> st
     if status.health == pb.Health.UNHEALTHY and (not alone or _soon(status, spec)):
         return "unhealthy"
     if status.restart_count and _soon(status, spec):
-        return f"{describe_end(status)}, restarted {status.restart_count} times"
+        again = "once" if status.restart_count == 1 else f"{status.restart_count} times"
+        return f"{describe_end(status)}, restarted {again}"
     if status.reason in HOPELESS and not status.HasField("ready_at"):
         return status.message
     return ""

@@ -81,7 +81,7 @@ def _ready(
         return pb.Condition(
             type=READY, status="True", reason="ReplicasReady", message=f"{len(ready)} of {wanted} ready"
         )
-    reasons = "; ".join(_trouble(staying, service.spec, now)[:3])
+    reasons = "; ".join((_trouble(staying, service.spec, now) or _on_the_way(staying))[:3])
     message = f"{len(ready)} of {wanted} ready" + (f": {reasons}" if reasons else "")
     if plan.waits_for and not staying:
         return pb.Condition(type=READY, status="False", reason="Waiting", message=f"waits for {plan.waits_for}")
@@ -161,10 +161,26 @@ def _trouble(staying: Sequence[pb.Container], spec: pb.ServiceSpec, now: datetim
             lines.append(f"{name}: {describe_end(status)}, restarting")
         elif status.health == pb.Health.UNHEALTHY and status.state == State.RUNNING:
             lines.append(f"{name}: unhealthy")
+        elif status.state == State.PULLING and not status.reason:
+            continue  # that takes its time, and is no trouble unless it has failed before
         elif status.message and not status.ready and not completed(container, spec):
             lines.append(f"{name}: {status.message}")
         elif status.state == State.PAUSED:
             lines.append(f"{name}: paused")
+    return lines
+
+
+def _on_the_way(staying: Sequence[pb.Container]) -> list[str]:
+    """A line for each container that is not ready yet, though nothing is amiss: what it waits for."""
+    lines = []
+    for container in staying:
+        status, name = container.status, container.metadata.name
+        if status.state == State.PULLING:
+            lines.append(f"{name}: {status.message}")
+        elif status.health == pb.Health.STARTING:
+            lines.append(f"{name}: its health check has not passed yet")
+        elif status.state == State.RUNNING and not status.ready and container.spec.HasField("min_ready"):
+            lines.append(f"{name}: it has to run for {container.spec.min_ready.ToTimedelta().total_seconds():g} s")
     return lines
 
 

@@ -174,6 +174,7 @@ def test_a_pull_is_told_from_its_beginning_to_its_end(declared: Declared, moody:
     assert container.status.state == pb.ContainerStatus.PULLING
     assert container.status.message.startswith(f"pulling {image}: ")
     assert f"pulling {image}: " in web.condition("Ready").message
+    assert web.condition("Degraded").status == "False", "it takes its time, and is no trouble"
     assert web.condition("Progressing").status == "True"
     assert [it.message for it in web.events("Pulling")] == [image]
     assert not web.events("Pulled")

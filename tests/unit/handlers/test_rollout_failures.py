@@ -43,8 +43,8 @@ HOPELESS = ("ImageNotFound", "ImageDenied", "NotAllowed", "StartFailed", "Create
 @pytest.mark.parametrize(
     ("restart", "happens", "message"),
     [
-        ("always", crashes, "exited with 1, restarted 1 times"),
-        ("always", crashes_after_it_was_ready, "exited with 1, restarted 1 times"),
+        ("always", crashes, "exited with 1, restarted once"),
+        ("always", crashes_after_it_was_ready, "exited with 1, restarted once"),
         ("always", turns_unhealthy, "unhealthy"),
         ("replace", ends_under_replace, "exited with 3"),
         *(("always", cannot(reason), f"because of {reason}") for reason in HOPELESS),

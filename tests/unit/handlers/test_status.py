@@ -187,7 +187,7 @@ def test_an_update_that_was_stopped_does_not_progress_and_says_why() -> None:
     name = web.of(2).metadata.name
     assert said(web, "Progressing") == (
         "False", "RolloutFailed",
-        f"1 of 2 updated to revision {web.rollout.revision}: {name}: exited with 1, restarted 1 times",
+        f"1 of 2 updated to revision {web.rollout.revision}: {name}: exited with 1, restarted once",
     )  # fmt: skip
 
 
@@ -288,6 +288,44 @@ def test_a_container_in_trouble_is_named_with_it(trouble: Callable[[Web], None],
     trouble(web)
     assert said(web, "Degraded") == ("True", "ContainerFailing", f"{web.of(1).metadata.name}: {message}")
     assert said(web, "Ready") == ("False", "ReplicasNotReady", f"0 of 1 ready: {web.of(1).metadata.name}: {message}")
+
+
+def pulling(web: Web, reason: str) -> None:
+    web.made(1)
+    container = web.of(1)
+    container.status.state, container.status.reason = State.PULLING, reason
+    container.status.message = "pulling web:1: 3 of 6 MB"
+
+
+def test_a_pull_is_told_and_is_no_trouble() -> None:
+    web = declared()
+    web.step()
+    pulling(web, reason="")
+    assert said(web, "Degraded")[1] == "AsExpected"
+    assert said(web, "Ready")[2] == f"0 of 1 ready: {web.of(1).metadata.name}: pulling web:1: 3 of 6 MB"
+
+
+def test_a_pull_that_has_failed_before_is_trouble_until_it_has_come() -> None:
+    web = declared()
+    web.step()
+    pulling(web, reason="RegistryUnreachable")
+    assert said(web, "Degraded")[:2] == ("True", "ContainerFailing")
+
+
+def test_a_container_whose_health_is_not_known_yet_is_told_and_is_no_trouble() -> None:
+    web = declared()
+    web.step()
+    web.started(1)
+    assert said(web, "Degraded")[1] == "AsExpected"
+    assert said(web, "Ready")[2].endswith(": its health check has not passed yet")
+
+
+def test_a_container_that_has_to_run_for_a_while_is_told_and_is_no_trouble() -> None:
+    web = declared(update=pb.UpdateConfig(monitor=seconds(2)))
+    web.step()
+    web.started(1, health=pb.Health.NONE)
+    assert said(web, "Degraded")[1] == "AsExpected"
+    assert said(web, "Ready")[2].endswith(": it has to run for 2 s")
 
 
 def test_what_is_ready_has_no_trouble_whatever_its_message_says() -> None:
