@@ -74,6 +74,8 @@ class Images:
             self._fetched(container, wanted)
             return None
         self._remember(container, image, revision.image_id)
+        if self._revision(container).image_id not in ("", image.id):
+            return await self.find(container)  # another one has settled it meanwhile
         return Found(wanted, image)
 
     async def _settled(self, name: str, revision: pb.ServiceRevision) -> Found | None:

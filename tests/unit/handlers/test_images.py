@@ -351,3 +351,21 @@ def test_a_digest_takes_the_place_of_the_tag(image: str, repository: str) -> Non
 )
 def test_a_digest_is_that_of_its_own_repository(image: str, digests: list[str], digest: str) -> None:
     assert digest_of(image, Image("sha256:id", digests)) == digest
+
+
+async def test_of_two_that_settle_the_image_at_once_the_first_counts_for_both() -> None:
+    here = Here()
+    here.container("a")
+    other = await here.present("registry.local/other:1")
+    look = here.engine.image
+
+    async def slow(reference: str) -> Image | None:
+        found = await look(reference)
+        if not here.kept().image_id:  # another container settles it meanwhile
+            here.store.update_status(REVISION, "web.r1", lambda it: setattr(it, "image_id", other.id))
+        return found
+
+    here.engine.image = slow  # type: ignore[method-assign]  # an engine that takes its time
+    found = await here.find("a")
+    assert (found.name, found.image.id) == (other.id, other.id)
+    assert here.kept().image_id == other.id
