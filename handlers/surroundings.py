@@ -21,6 +21,8 @@ class Surroundings:
         self._store = store
         self.requeue = requeue
         self._dependents: defaultdict[str, set[str]] = defaultdict(set)
+        for service in store.list(SERVICE):
+            self._depends(service)
         store.subscribe(SERVICE, self._service_changed)
         store.subscribe(CONTAINER, self._container_changed)
 
@@ -49,13 +51,16 @@ class Surroundings:
         found = {name: self._store.find(SERVICE, name) for name, it in service.spec.depends_on.items() if it.restart}
         return ",".join(f"{name}={it.status.revision}" for name, it in sorted(found.items()) if it is not None)
 
+    def _depends(self, service: pb.Service) -> None:
+        for name in _neighbours(service.spec):
+            self._dependents[name].add(service.metadata.name)
+
     def _service_changed(self, change: Change[pb.Service]) -> None:
         if change.old is not None:
             for name in _neighbours(change.old.spec):
                 self._dependents[name].discard(change.old.metadata.name)
         if change.new is not None and change.type != pb.DELETED:
-            for name in _neighbours(change.new.spec):
-                self._dependents[name].add(change.new.metadata.name)
+            self._depends(change.new)
         about = change.new or change.old
         if about is not None:
             self._tell(about.metadata.name)

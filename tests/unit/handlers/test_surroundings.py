@@ -386,3 +386,13 @@ async def test_who_shares_a_network_follows_its_host(world: Cluster) -> None:
     (after,), (host,) = world.running("web"), world.containers("vpn")
     assert after != before
     assert world.containers("web")[0].spec.joined.startswith(host.metadata.uid)
+
+
+def test_those_made_over_a_store_that_has_services_already_know_who_depends_on_whom() -> None:
+    store, asked = Store(ManualClock()), list[str]()
+    web = pb.Service(metadata=pb.Metadata(name="web"))
+    web.spec.depends_on["db"].SetInParent()
+    store.create(SERVICE, web)
+    Surroundings(store, asked.append)
+    store.create(SERVICE, pb.Service(metadata=pb.Metadata(name="db")))
+    assert asked == ["web"]
