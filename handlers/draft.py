@@ -31,7 +31,6 @@ class Draft:
     progress: Progress = field(default_factory=Progress)
     parallelism: int = 1
     delay: timedelta = timedelta(0)
-    order: str = ""
     operations: list[Operation] = field(default_factory=list)
     wakes: list[timedelta] = field(default_factory=list)
 

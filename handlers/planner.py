@@ -83,7 +83,6 @@ def plan(
     kept = _scale_down(draft)
     updater = Updater(target, kept, revisions, service.status.rollout, now, waits_for)
     draft.progress, draft.parallelism, draft.delay = updater.progress(), updater.parallelism, updater.delay
-    draft.order = updater.config.order
     draft.wakes += draft.progress.wakes
     for slot in kept:
         _tidy(draft, slot)

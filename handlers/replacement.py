@@ -64,7 +64,7 @@ def begin(draft: Draft, kept: Sequence[Slot]) -> None:
     if status is None:
         return
     if not status.order:
-        status.order = draft.order or START_FIRST
+        status.order = draft.spec.update.order or START_FIRST
     candidates = [slot for slot in kept if slot.outdated and not slot.current]
     if not candidates or not progress.going:
         return
@@ -132,7 +132,7 @@ def _begin_slot(draft: Draft, slot: Slot) -> None:
 
 def _order(draft: Draft, slot: Slot) -> tuple[str, str]:
     """Which of old and new goes first in a slot, and why when it has to be so."""
-    if draft.order == STOP_FIRST:
+    if draft.spec.update.order == STOP_FIRST:
         return STOP_FIRST, ""
     if draft.shares_a_volume:
         return STOP_FIRST, "a lone replica has its volume for itself"

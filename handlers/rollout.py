@@ -75,21 +75,15 @@ class Updater:
     waits_for: str = ""
 
     @property
-    def config(self) -> pb.UpdateConfig:
-        """Its settings: those of the way back on the way back."""
-        spec = self.target.spec
-        return spec.rollback if self.target.failed is not None else spec.update
-
-    @property
     def parallelism(self) -> int:
         """How many slots may be under way at once."""
-        config = self.config
+        config = self.target.spec.update
         wanted = config.parallelism if config.HasField("parallelism") else 1
         return wanted or max(1, len(self.slots))
 
     @property
     def delay(self) -> timedelta:
-        return self.config.delay.ToTimedelta()
+        return self.target.spec.update.delay.ToTimedelta()
 
     def progress(self) -> Progress:
         """Where the update stands, and what follows from it."""
@@ -172,7 +166,7 @@ class Updater:
 
     def _judge(self, progress: Progress) -> None:
         """Whether it has failed, and what is done then."""
-        status, config = progress.status, self.config
+        status, config = progress.status, self.target.spec.update
         assert status is not None  # noqa: S101  # for the type checker; the caller made it
         why = "; ".join(map(str, list(progress.failing.values())[:3]))
         status.message = why
@@ -212,7 +206,7 @@ class Updater:
         revision = self.target.revision
         if self.target.failed is not None:
             return Verdict(revision, reason, f"the rollback failed: {message}")
-        if self.config.failure_action != ROLL_BACK:
+        if self.target.spec.update.failure_action != ROLL_BACK:
             return Verdict(revision, reason, message)
         if earlier := self._earlier():
             return Verdict(revision, reason, message, rolled_back_to=earlier)

@@ -13,7 +13,8 @@ NOTHING_KNOWN = pb.ServiceRevision()
 @dataclass(frozen=True)
 class Target:
     """``spec`` with the parts that change in place as they are declared; its ``revision``, and what is remembered of
-    that. ``failed``: what is remembered of the declared revision when it was taken back."""
+    that. ``failed``: what is remembered of the declared revision when it was taken back; ``spec.update`` is then how
+    the way back is gone."""
 
     spec: pb.ServiceSpec
     revision: str
@@ -29,4 +30,12 @@ def target_of(service: pb.Service, revisions: Sequence[pb.ServiceRevision]) -> T
     instead = kept.get(memory.rolled_back_to) if memory.rolled_back_to else None
     if instead is None:
         return Target(service.spec, declared, memory)
-    return Target(with_template(service.spec, instead.template), instead.revision, instead, failed=memory)
+    return Target(_on_the_way_back(service.spec, instead.template), instead.revision, instead, failed=memory)
+
+
+def _on_the_way_back(declared: pb.ServiceSpec, template: pb.ServiceSpec) -> pb.ServiceSpec:
+    spec = with_template(declared, template)
+    spec.update.CopyFrom(declared.rollback)
+    if declared.update.HasField("monitor") and not declared.rollback.HasField("monitor"):
+        spec.update.monitor.CopyFrom(declared.update.monitor)  # it also says when a container is ready at all
+    return spec

@@ -187,3 +187,15 @@ async def test_what_shows_only_after_its_service_is_gone_goes_as_well(world: Clu
     await world.engine.create(request)  # late, and its answer lost
     await world.settle(60)
     assert await world.engine.list() == []
+
+
+async def test_a_crash_loop_that_is_over_is_no_longer_shown(world: Cluster) -> None:
+    world.declare("web")
+    await world.settle()
+    for _ in range(3):
+        (docker_id,) = world.running()
+        world.engine.crash(docker_id)
+        await world.settle()
+    assert world.condition("Degraded").reason == "CrashLoop"
+    await world.settle(60)
+    assert world.condition("Degraded").reason == "AsExpected"

@@ -159,3 +159,12 @@ def test_a_restart_counts_for_an_unhealthy_container_that_was_replaced() -> None
     web.end(1, 143)
     web.step()
     assert web.of(1).spec.restarts == 5
+
+
+def test_the_next_unhealthy_one_is_not_stopped_before_the_successor_of_the_one_before_is_ready() -> None:
+    web = running(replicas=2)
+    web.sick(1)
+    web.sick(2)
+    assert web.step() == ["stop 1 web:1"]
+    web.end(1, 143)
+    assert web.step() == ["create 1 web:1"]

@@ -216,3 +216,30 @@ def test_with_nothing_that_serves_it_is_taken_back_to_the_newest_that_has_worked
     crash_at_once(web, 1)
     web.step()
     assert web.kept.rolled_back_to == second
+
+
+def half_way_back(rollback: pb.UpdateConfig) -> Web:
+    """Three replicas of which two were updated already, on their way back."""
+    web = running(replicas=3)
+    web.declare("web:2", 3, update=UPDATE(failure_action="rollback", parallelism=0), rollback=rollback)
+    web.step()
+    web.up(1, 2)
+    web.step()
+    web.gone()
+    web.started(3)
+    web.crash(3)
+    web.step()
+    return web
+
+
+def test_a_rollback_has_its_own_order() -> None:
+    web = half_way_back(UPDATE(order="stop-first"))
+    assert "create 1 web:1, held" in web.step()
+
+
+def test_a_rollback_has_its_own_monitor_before_the_next_slot() -> None:
+    web = half_way_back(UPDATE(monitor=seconds(30)))
+    web.step()
+    web.up(1)
+    web.gone()
+    assert "create 2 web:1" not in web.step()

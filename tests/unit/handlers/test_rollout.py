@@ -261,3 +261,16 @@ def test_an_old_one_is_not_given_for_an_image_that_has_no_room() -> None:
     web.stuck(1, "NoRoomForImage", "no space left on device")
     assert web.step() == []
     assert web.rollout.state == Rollout.IN_PROGRESS, "somebody may make room"
+
+
+def test_the_next_slot_waits_for_the_delay_after_the_one_before_is_ready() -> None:
+    web = running(replicas=2)
+    web.declare("web:2", 2, update=UPDATE(delay=seconds(10)))
+    assert web.step() == ["create 1 web:2"]
+    web.wait(5)
+    web.up(1)
+    assert web.step() == ["delete 1 web:1"]
+    web.wait(9.9)
+    assert web.step() == []
+    web.wait(0.1)
+    assert web.step() == ["create 2 web:2"]

@@ -249,3 +249,26 @@ def test_an_update_is_superseded_before_its_end_and_its_time_begins_anew() -> No
     assert web.step() == ["delete 1 web:2", "create 1 web:3"]
     assert web.rollout.start_time.ToDatetime(NOW.tzinfo) == web.now
     assert web.look_again == 600
+
+
+@pytest.mark.parametrize("restart", ["no", "on-failure:1"])
+def test_what_serves_does_not_go_for_one_that_ended_with_an_error(restart: str) -> None:
+    web = running(restart=restart)
+    web.declare("web:2", restart=restart)
+    web.step()
+    web.started(1)
+    web.of(1).status.restart_count = 1
+    web.end(1, 1)
+    assert "delete 1 web:1" not in web.step()
+    assert web.serving == ["web:1"]
+
+
+def test_a_share_of_29_percent_of_100_is_29() -> None:
+    web = running(replicas=100)
+    web.declare("web:2", 100, update=UPDATE(max_failure_ratio=0.29, parallelism=0))
+    web.step()
+    for slot in range(1, 30):
+        web.started(slot)
+        web.crash(slot)
+    web.step()
+    assert web.plan.verdict is None
