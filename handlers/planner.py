@@ -69,9 +69,8 @@ def plan(
         )
         return Plan(agenda.operations, agenda.look_again, revision, service.spec, waits_for=waits_for, agenda=agenda)
     target = target_of(service, revisions)
-    runs = [
-        it for it in containers if it.spec.HasField("run")
-    ]  # of a schedule that it had before: these come to an end
+    # Of a schedule that it had before: these come to their end.
+    runs = [it for it in containers if it.spec.HasField("run")]
     permanent = [it for it in containers if not it.spec.HasField("run")]
     slots = sort_into_slots(permanent, target.spec, target.revision, joined, follows)
     ended = remembered(target, revisions)
@@ -143,17 +142,26 @@ def _tidy(draft: Draft, slot: Slot) -> None:
     for container in slot.outdated[keep_old:]:
         draft.operations.append(Delete(container, draft.why_outdated(container)))
     slot.outdated = slot.outdated[:keep_old]
-    # The newest of the ended ones stays until its successor serves: its log and exit status tell what happened. So
-    # does the newest of another revision, which tells what served here before.
-    others = [it for it in slot.ended if it.spec.revision != slot.ended[0].spec.revision][:1]
-    serves = best is not None and (best.status.ready or best.status.state == State.EXITED)
-    keep = (
-        [] if serves and not slot.outdated else [*slot.ended[:1], *(others if slot.ended and not slot.outdated else ())]
-    )
+    keep = _worth_keeping(draft, slot)
     for container in slot.ended:
         if container not in keep:
             draft.operations.append(Delete(container, f"ended: {describe_end(container.status)}"))
     slot.current, slot.ended = slot.current[:1], keep
+
+
+def _worth_keeping(draft: Draft, slot: Slot) -> list[pb.Container]:
+    """Of what has ended in a slot the newest, until its successor serves: its log and exit status tell what happened.
+
+    So does the newest of another revision, which tells what served here before. While an old one serves, it is the
+    failed try of the wanted revision that counts: the next one waits for its backoff.
+    """
+    if slot.outdated:
+        served = slot.outdated[0].status.ready
+        return [it for it in slot.ended if not served or it.spec.revision == draft.target.revision][:1]
+    if any(it.status.ready or it.status.state == State.EXITED for it in slot.current[:1]):
+        return []
+    newest = slot.ended[:1]
+    return newest + [it for it in slot.ended if it.spec.revision != newest[0].spec.revision][:1]
 
 
 def _see_crash_loops_end(draft: Draft) -> None:

@@ -78,15 +78,17 @@ def repair(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> None:
 
 
 def _lost_its_old_one(draft: Draft, slot: Slot) -> bool:
-    """Whether the new container of a slot has failed, and the old one that still served has ended meanwhile."""
+    """Whether an update was stopped whose container here does not work, and the old one has ended meanwhile."""
     before = [it for it in slot.ended if it.spec.revision != draft.target.revision]
     stopped = draft.progress.status is not None and draft.progress.status.state == pb.Rollout.FAILED
-    return stopped and slot.number in draft.progress.failing and bool(before)
+    hopeless = slot.number in draft.progress.failing or not slot.current[0].status.HasField("ready_at")
+    return stopped and hopeless and bool(before)
 
 
 def _give_up(draft: Draft, slot: Slot) -> None:
     """Takes away the failed container of an update that was stopped, for what served there before to come back."""
-    failed, why = slot.current[0], draft.progress.failing[slot.number].why
+    failed = slot.current[0]
+    why = draft.progress.failing[slot.number].why if slot.number in draft.progress.failing else "the update was stopped"
     if failed.spec.stopped:
         return
     started = failed.status.HasField("started_at")
@@ -94,17 +96,18 @@ def _give_up(draft: Draft, slot: Slot) -> None:
 
 
 def _proven(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> tuple[pb.ServiceSpec, str]:
-    """What a slot is filled with: while an update has yet to show that it works, what served there before."""
+    """What a slot is filled with: what served before, while an update is held or has yet to show that it works."""
     wanted = draft.spec, draft.target.revision
-    if draft.progress.status is None or any(it.settled(draft.spec, draft.now) for it in kept):
+    status, going = draft.progress.status, draft.progress.going
+    if status is None or not (going or status.state in (pb.Rollout.PAUSED, pb.Rollout.FAILED)):
         return wanted
-    known = {it.revision: it.template for it in draft.revisions}
+    unproven = not any(it.settled(draft.spec, draft.now) for it in kept) and (
+        any(it.outdated for it in kept) or slot.number in draft.progress.failing
+    )
+    if going and not unproven:
+        return wanted
     before = [it for it in slot.ended if it.spec.revision != draft.target.revision]
-    if not before and not draft.progress.going:
+    if not before and not going:
         before = [it for other in kept for it in other.outdated if it.status.ready]
-    for container in before:
-        if not (any(it.outdated for it in kept) or slot.number in draft.progress.failing):
-            break
-        if container.spec.revision in known:
-            return known[container.spec.revision], container.spec.revision
-    return wanted
+    known = {it.revision: it.template for it in draft.revisions if not it.failure}
+    return next(((known[it.spec.revision], it.spec.revision) for it in before if it.spec.revision in known), wanted)

@@ -108,6 +108,7 @@ def test_an_update_that_is_paused_in_the_middle_stays_there_is_kept_alive_and_go
     lost = next(it for it in web.containers if it.spec.template.environment["LEVEL"] == "1")
     declared.docker.kill(lost.status.docker_id)
     eventually(lambda: lost.status.docker_id not in web.in_docker() and web.ready == 3)
+    assert levels(web) == half, "a pause holds also by what is lost"
     declared.program.api.SetPaused(pb.SetPausedRequest(name="paused"))
     web.until_converged(3)
     assert levels(web) == ["2", "2", "2"]

@@ -170,6 +170,32 @@ def test_what_is_lost_in_a_paused_update_that_has_shown_that_it_works_comes_back
     assert web.step() == ["create 1 web:2"]
 
 
+def test_what_is_lost_in_a_paused_update_of_the_old_revision_comes_back_as_that() -> None:
+    web = running(replicas=3)
+    web.declare("web:2", 3)
+    web.step()
+    web.up(1)
+    web.step()
+    web.gone()
+    web.service.spec.paused = True
+    web.step()
+    web.end(3, 137)
+    assert web.step() == ["create 3 web:1"]
+
+
+def test_what_is_lost_when_an_update_was_stopped_by_its_deadline_comes_back_though_the_new_one_may_yet_work() -> None:
+    web = running()
+    web.declare("web:2", update=UPDATE(deadline=seconds(30)))
+    web.step()
+    web.wait(30)
+    web.step()
+    assert (web.step(), web.rollout.state) == ([], Rollout.FAILED)
+    web.end(1, 137, "web:1")
+    assert web.step() == ["delete 1 web:2"], "it was never started"
+    web.gone()
+    assert web.step() == ["create 1 web:1"]
+
+
 def test_a_pause_holds_nothing_but_updates() -> None:
     web = Web()
     web.declare("web:1", 2, paused=True)
