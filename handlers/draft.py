@@ -60,25 +60,27 @@ class Draft:
 
     def create(
         self, slot: Slot, cause: str, *, failures: int = 0, restarts: int = 0, held: bool = False,
-        template: pb.ServiceSpec | None = None, revision: str = "",
-    ) -> None:  # fmt: skip
-        """Plans a container for the slot, unless no host port is free for it, or there is no network to share."""
+        template: pb.ServiceSpec | None = None, revision: str = "", avoiding: Sequence[HostPorts] = (),
+    ) -> bool:  # fmt: skip
+        """Plans a container for the slot, and says whether it did: not when no host port is free for it but some to
+        be avoided, or there is no network to share."""
         made_of = template_of(template or self.spec)
         joined = ""
         if self.joined is not None:
             joined = self.joined.get(slot.number, "")
             if not joined:
-                return
+                return False
         if made_of.ports:  # else nothing need be looked through
-            ports = allocate(made_of.ports, self.taken(but=slot.outdated if held else ()))
+            ports = allocate(made_of.ports, [*avoiding, *self.taken(but=slot.outdated if held else ())])
             if ports is None:
-                return
+                return False
             del made_of.ports[:]
             made_of.ports.extend(ports)
         revision = revision or self.target.revision
         self.operations.append(
             Create(slot.number, made_of, revision, failures, restarts, cause, held, joined, self.follows)
         )
+        return True
 
     def why_outdated(self, container: pb.Container) -> str:
         """The cause for which a container is replaced, in a few words."""

@@ -18,7 +18,7 @@ from .crash_loop import RECOVERED, crash_looping
 from .draft import Draft
 from .in_place import amended, describe_change, in_place
 from .operations import Amend, Delete, Operation, Stop
-from .repair import repair, stop_what_does_not_work
+from .repair import leave_a_taken_port, repair, stop_what_does_not_work
 from .restart import parse_restart
 from .revision import revision_of
 from .rollout import Updater, Verdict
@@ -88,6 +88,7 @@ def plan(
     for slot in kept:
         stop_what_does_not_work(draft, slot, kept)
         repair(draft, slot, kept)
+        leave_a_taken_port(draft, slot)
     for slot in kept:
         replacement.hand_over(draft, slot, kept)
     replacement.begin(draft, kept)

@@ -82,6 +82,16 @@ def allocate(ports: Iterable[pb.Port], taken: Iterable[HostPorts]) -> list[pb.Po
     return chosen
 
 
+def up_to(ports: Iterable[pb.Port], given: Iterable[pb.Port]) -> list[HostPorts]:
+    """Of each range the part that ends with the port that was given out of it."""
+    ranges = ((host_ports(port), host_ports(single)) for port, single in zip(ports, given, strict=False))
+    return [
+        HostPorts(whole.first, one.last, whole.protocol, whole.host_ip)
+        for whole, one in ranges
+        if whole is not None and one is not None and whole.first <= one.last <= whole.last
+    ]
+
+
 def _lowest_free(wanted: HostPorts, held: list[HostPorts]) -> HostPorts | None:
     number = wanted.first
     for other in sorted((other for other in held if wanted.collides(other)), key=lambda other: other.first):

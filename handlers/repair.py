@@ -8,7 +8,9 @@ from proto.dockrunner import v1 as pb
 from .backoff import due, failures_in_a_row, wait_after
 from .draft import Draft, restarts_of
 from .operations import Create, Delete, Stop
+from .ports import up_to
 from .slots import Slot, State, describe_end
+from .trouble import PORT_TAKEN
 
 
 def stop_what_does_not_work(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> None:
@@ -75,6 +77,20 @@ def repair(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> None:
         draft.wakes.append(wait)
         return
     draft.create(slot, describe_end(last.status), failures=failures, restarts=restarts_of(last))
+
+
+def leave_a_taken_port(draft: Draft, slot: Slot) -> None:
+    """Goes on to the next port of a range when somebody else holds the one that a container was given.
+
+    Only upwards, so that it ends: at the end of the range the container waits for its port.
+    """
+    for container in slot.current:
+        if container.status.reason != PORT_TAKEN or container.spec.held:
+            continue
+        tried = up_to(draft.spec.ports, container.spec.template.ports)
+        cause = "somebody else holds its host port"
+        if draft.create(slot, cause, restarts=restarts_of(container, replaced=False), avoiding=tried):
+            draft.operations.append(Delete(container, cause))
 
 
 def _lost_its_old_one(draft: Draft, slot: Slot) -> bool:

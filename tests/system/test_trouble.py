@@ -94,6 +94,18 @@ def test_a_host_port_that_another_process_holds_is_named_and_taken_when_it_is_fr
     assert web.condition("Degraded").status == "False"
 
 
+def test_a_port_of_a_range_that_another_process_holds_is_passed_over(
+    declared: Declared, private: PrivateEngine
+) -> None:
+    with listen(private) as held:
+        port = held.getsockname()[1]
+        web = declared.declare("range", f'image = "{IMAGE}"\nports = ["127.0.0.1:{port}-{port + 3}:80"]')
+        web.until_converged(seconds=15)
+        (container,) = web.containers
+        assert port < int(container.status.ports[0].published) <= port + 3
+        assert len(web.in_docker()) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "entrypoint", "says"),
     [

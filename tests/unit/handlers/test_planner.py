@@ -243,3 +243,27 @@ def test_the_revision_does_not_cover_what_changes_in_place(field: str, value: ob
     web, other = service(), service()
     setattr(other.spec, field, value)
     assert revision_of(web.spec) == revision_of(other.spec)
+
+
+def taken(of: pb.Service, port: int) -> pb.Container:
+    """A container that cannot start, as somebody else holds its port."""
+    stuck = container(of, state=State.CREATED)
+    stuck.spec.template.ports[0].published = str(port)
+    stuck.status.reason = "PortTaken"
+    return stuck
+
+
+def test_a_port_of_a_range_that_somebody_else_holds_is_passed_over_up_to_the_end_of_the_range() -> None:
+    web = service(ports=[pb.Port(target=80, published="8080-8082")])
+    for port in (8080, 8081):
+        before = taken(web, port)
+        create, delete = plan(web, [before], NOW).operations
+        assert isinstance(create, Create)
+        assert create.template.ports[0].published == str(port + 1)
+        assert in_short(delete) == f"delete {name(before)}"
+    assert planned(web, taken(web, 8082)) == [], "it waits for that one"
+
+
+def test_a_single_port_that_somebody_else_holds_is_waited_for() -> None:
+    web = service(ports=[pb.Port(target=80, published="8080")])
+    assert planned(web, taken(web, 8080)) == []
