@@ -106,8 +106,6 @@ class DockerEngine:
         return await self._call(self._probes, "list", call, READ)
 
     async def inspect(self, container_id: str) -> Observed:
-        if self._machine is None:
-            await self._call(self._reads, "info", self._known_machine, READ)
         return translated(inspected, await self._inspect(container_id))
 
     async def image(self, reference: str) -> Image | None:
@@ -255,9 +253,11 @@ class DockerEngine:
     # Calls.
 
     async def _inspect(self, container_id: str) -> Json:
-        return await self._call(
-            self._reads, "inspect", lambda client: expect(dict, client.inspect_container(container_id)), READ
-        )
+        def call(client: Client) -> Json:
+            self._known_machine(client)  # what limits come to here is asked for after the first look
+            return client.look_at(container_id)
+
+        return await self._call(self._reads, "inspect", call, READ)
 
     async def _gone(self, container_id: str) -> None:
         """Returns when a removal that is in progress has ended."""
@@ -278,7 +278,9 @@ class DockerEngine:
 
     def _known_machine(self, client: Client) -> Machine:
         if self._machine is None:
+            operation, client.operation = client.operation, "info"
             self._machine = translated(Machine.of, client.info())
+            client.operation = operation
         return self._machine
 
     def _use(self, operation: str, call: Callable[[Client], T], seconds: float) -> T:
