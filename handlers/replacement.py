@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from proto.dockrunner import v1 as pb
+
 from .backoff import failures_in_a_row, wait_after
 from .draft import Draft, restarts_of
 from .operations import Delete, Release, Stop
-from .ports import allocate
+from .ports import allocate, claimed
 from .slots import Slot, State
 from .trouble import DISK_FULL
 
@@ -27,8 +29,18 @@ def hand_over(draft: Draft, slot: Slot, kept: Sequence[Slot]) -> None:
             _stop_first(draft, slot, "the disk is full")
     elif not slot.outdated and not slot.leaving:
         draft.operations.append(Release(new, "its predecessor has gone"))
-    elif slot.outdated and new.status.state == State.CREATED and draft.progress.going and _may_go(draft, slot, kept):
-        _stop_first(draft, slot, _order(draft, slot)[1])
+    elif slot.outdated and new.status.state == State.CREATED and draft.progress.going:
+        order, reason = _order(draft, slot)
+        if order == START_FIRST and not _collide(new, slot.outdated):
+            # It was found in the engine, where nothing tells whether it was held, or the order is another one now.
+            draft.operations.append(Release(new, "it can run beside its predecessor"))
+        elif _may_go(draft, slot, kept):
+            _stop_first(draft, slot, reason)
+
+
+def _collide(new: pb.Container, others: Sequence[pb.Container]) -> bool:
+    """Whether a container was given a host port that another one has."""
+    return any(claim.collides(other) for claim in claimed([new]) for other in claimed(others))
 
 
 def _is_to_be_tried_anew(draft: Draft, slot: Slot) -> bool:

@@ -267,3 +267,14 @@ def test_a_port_of_a_range_that_somebody_else_holds_is_passed_over_up_to_the_end
 def test_a_single_port_that_somebody_else_holds_is_waited_for() -> None:
     web = service(ports=[pb.Port(target=80, published="8080")])
     assert planned(web, taken(web, 8080)) == []
+
+
+def test_a_container_that_was_found_made_and_not_started_starts_beside_the_old_one_if_it_can() -> None:
+    old, new = service("web:1"), service("web:2")
+    before, found = container(old), prepared(new)
+    assert planned(new, before, found) == [f"release {name(found)}"]
+    old, new = (service(it, ports=[pb.Port(target=80, published="8080-8089")]) for it in ("web:1", "web:2"))
+    before, found = container(old), prepared(new)
+    for it in (before, found):
+        it.spec.template.ports[0].published = "8080"
+    assert planned(new, before, found) == [f"delete {name(before)}"], "it was given the same port"
