@@ -22,7 +22,7 @@ from .revision import FIELDS, revision_of
 from .revision_history import forget_failure, history, mark_taken_back
 from .secrets import Secrets
 from .surroundings import Surroundings
-from .validation import conflicts, different_definitions, violations
+from .validation import circular_waits, conflicts, different_definitions, violations
 
 DEFAULT_GRACE = timedelta(seconds=10)
 # Services that are checked in one turn of the event loop.
@@ -51,6 +51,12 @@ async def check_host_ports(body: pb.Service, others: Listing) -> Sequence[Violat
 async def check_definitions(body: pb.Service, others: Listing) -> Sequence[Violation]:
     """Networks and volumes that another service defines in another way."""
     return list(different_definitions(body, others))
+
+
+@on.validate("Service")
+async def check_waits(body: pb.Service, others: Listing) -> Sequence[Violation]:
+    """Services that would wait for each other."""
+    return list(circular_waits(body, others))
 
 
 @on.validate("Service")

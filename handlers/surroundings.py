@@ -52,12 +52,12 @@ class Surroundings:
         return ",".join(f"{name}={it.status.revision}" for name, it in sorted(found.items()) if it is not None)
 
     def _depends(self, service: pb.Service) -> None:
-        for name in _neighbours(service.spec):
+        for name in neighbours(service.spec):
             self._dependents[name].add(service.metadata.name)
 
     def _service_changed(self, change: Change[pb.Service]) -> None:
         if change.old is not None:
-            for name in _neighbours(change.old.spec):
+            for name in neighbours(change.old.spec):
                 self._dependents[name].discard(change.old.metadata.name)
         if change.new is not None and change.type != pb.DELETED:
             self._depends(change.new)
@@ -125,6 +125,7 @@ def host_of(spec: pb.ServiceSpec) -> str | None:
     return name if kind == "service" and name else None
 
 
-def _neighbours(spec: pb.ServiceSpec) -> set[str]:
+def neighbours(spec: pb.ServiceSpec) -> set[str]:
+    """The services that a service waits for: those it depends on, and the one whose network it shares."""
     host = host_of(spec)
     return {*spec.depends_on, host} if host else set(spec.depends_on)

@@ -10,10 +10,10 @@ from controller.errors import Violation
 from proto.dockrunner import v1 as pb
 
 from . import attachment, confinement, files, lifecycle, process, rollout, schedule
-from .across import conflicts, different_definitions
+from .across import circular_waits, conflicts, different_definitions
 from .lifecycle import MAX_REPLICAS
 
-__all__ = ["MAX_REPLICAS", "conflicts", "different_definitions", "violations"]
+__all__ = ["MAX_REPLICAS", "circular_waits", "conflicts", "different_definitions", "violations"]
 
 Check = Callable[[pb.Service], Iterator[Violation]]
 

@@ -1,12 +1,13 @@
 """What a service and the others say about the same thing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from google.protobuf.message import Message
 
 from controller.errors import Violation
 from controller.store import Listing
 from handlers.ports import HostPorts, host_ports
+from handlers.surroundings import neighbours
 from proto.dockrunner import v1 as pb
 
 
@@ -87,3 +88,29 @@ def _defined(service: pb.Service) -> Iterator[tuple[str, str, str, Message]]:
     for number, mount in enumerate(service.spec.volumes):
         if mount.source and mount.HasField("definition"):
             yield f"spec.volumes[{number}].definition", "volume", mount.source, mount.definition
+
+
+def circular_waits(service: pb.Service, others: Listing) -> Iterator[Violation]:
+    """Services that would wait for each other for ever, each for the next one to be there."""
+    name = service.metadata.name
+    if not neighbours(service.spec):
+        return
+    waits = {other.metadata.name: neighbours(other.spec) for other in others if neighbours(other.spec)}
+    for first in sorted(neighbours(service.spec) - {name}):
+        if path := _path(first, name, waits):
+            circle = " → ".join([name, *path])
+            field = f"spec.depends_on.{first}" if first in service.spec.depends_on else "spec.network_mode"
+            yield Violation(field, f"they would wait for each other for ever: {circle}; leave one of these out")
+
+
+def _path(start: str, goal: str, waits: Mapping[str, set[str]]) -> list[str]:
+    """How one waits for the other, by way of whom; empty when it does not."""
+    paths, seen = [[start]], {start}
+    while paths:
+        path = paths.pop()
+        if path[-1] == goal:
+            return path
+        further = sorted(waits.get(path[-1], set()) - seen)
+        seen.update(further)
+        paths += [[*path, name] for name in further]
+    return []
