@@ -12,6 +12,20 @@ from controller.store import CONTAINER, SERVICE, Store
 _POLL = 0.05
 
 
+# Reasons of Degraded with which an update has come to an end that is not the one declared.
+_ENDED_BADLY = ("RolloutFailed", "RolledBack")
+
+
+def ended_badly(store: Store) -> list[str]:
+    """A line for each service whose update will not get to its end by itself, with the reason."""
+    return [
+        f"{service.metadata.name}: {condition.message}"
+        for service in store.list(SERVICE)
+        for condition in service.status.conditions
+        if condition.reason in _ENDED_BADLY and service.status.observed_generation == service.metadata.generation
+    ]
+
+
 def unconverged(store: Store) -> list[str]:
     """A line for each service or container that is not as declared, with the reason."""
     lines = []
@@ -29,7 +43,8 @@ def unconverged(store: Store) -> list[str]:
 
 
 async def report_convergence(store: Store, declared: Callable[[], bool], within: float | None) -> int:
-    """Waits until all is converged and prints the outcome; 0, or 1 when ``within`` seconds passed before."""
+    """Waits until all is converged and prints the outcome; 0, or 1 when ``within`` seconds passed before, or nothing is
+    left to wait for but updates that ended badly."""
     changed = asyncio.Event()
     store.subscribe(SERVICE, lambda _: changed.set())
     store.subscribe(CONTAINER, lambda _: changed.set())
@@ -40,9 +55,15 @@ async def report_convergence(store: Store, declared: Callable[[], bool], within:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), _POLL)
     except TimeoutError:
-        for line in unconverged(store) or ["nothing was declared yet"]:
-            click.echo(f"not converged: {line}")
-        return 1
+        return _report(unconverged(store) or ["nothing was declared yet"])
+    if failed := ended_badly(store):
+        return _report(failed)
     for service in store.list(SERVICE):
         click.echo(f"service/{service.metadata.name} converged: {service.status.ready_replicas} ready")
     return 0
+
+
+def _report(lines: list[str]) -> int:
+    for line in lines:
+        click.echo(f"not converged: {line}")
+    return 1
