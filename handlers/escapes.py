@@ -1,32 +1,18 @@
-"""Ways out of a container, by what they need. The list is Pod Security's baseline, and Docker's own ways to the same.
-
-https://kubernetes.io/docs/concepts/security/pod-security-standards/
-"""
+"""Ways out of a container, by what they need: past Pod Security's baseline, and Docker's own ways to the same."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from controller.confinement import REMOTE_FILE_SYSTEMS, SAFE_SYSCTLS
 from proto.dockrunner import v1 as pb
 
-BASELINE_CAPABILITIES = (
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
-    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-)  # fmt: skip
-SAFE_SYSCTLS = (
-    "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
-)  # fmt: skip
 HOST = "host"
 
 # What takes a confinement away: of the kernel's own, or by a profile that nobody has looked at.
 _UNCONFINED = re.compile(r"(?:seccomp|apparmor|systempaths)=unconfined|label=disable|seccomp=\{.*", re.DOTALL)
 _SELINUX = re.compile(r"label=(?:user|role|type):.*", re.DOTALL)
 _SELINUX_TYPES = ("container_t", "container_init_t", "container_kvm_t", "container_engine_t")
-# File systems that have nothing of this host in them.
-_REMOTE = ("nfs", "nfs4", "cifs", "smb3", "tmpfs")
 
 
 def needs_privilege(spec: pb.ServiceSpec) -> Iterator[tuple[str, str]]:
@@ -89,6 +75,6 @@ def volume_device(volume: pb.VolumeDefinition) -> VolumeDevice | None:
     words = [word.strip().lower() for word in options.get("o", "").split(",")]
     if "bind" in words or "rbind" in words:
         return VolumeDevice(kind, path, True)
-    if kind in _REMOTE or not (kind or path):
+    if kind in REMOTE_FILE_SYSTEMS or not (kind or path):
         return None
     return VolumeDevice(kind, path, False)

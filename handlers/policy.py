@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from controller.confinement import BASELINE_CAPABILITIES, DOCKER_SOCKETS
 from controller.errors import PolicyDenied, StartError, Violation
 from controller.store import Listing
 from proto.dockrunner import v1 as pb
 
-from .escapes import BASELINE_CAPABILITIES, needs_host_network, needs_privilege, volume_device
+from .escapes import needs_host_network, needs_privilege, volume_device
 from .image_patterns import ImagePattern
 from .validation import MAX_REPLICAS
 from .validation.confinement import CAPABILITIES, capability
 
-DOCKER_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 GPU = "gpu"
 _NEEDS_PRIVILEGE = "the policy needs allow_privileged = true"
 

@@ -8,23 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from controller.confinement import BASELINE_CAPABILITIES, DOCKER_SOCKETS, REMOTE_FILE_SYSTEMS, SAFE_SYSCTLS
+
 from .document import Section, Text, Value
 from .layout import Table, array
 
-_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
-# What the Pod Security baseline lets a container have.
-_CAPABILITIES = {
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
-    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-}  # fmt: skip
-_SYSCTLS = {
-    "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
-}  # fmt: skip
 _CONFINING = {"no-new-privileges", "no-new-privileges=true", "no-new-privileges:true", "no-new-privileges=false"}
-_REMOTE = ("nfs", "nfs4", "cifs", "smb3", "tmpfs")
 _DISKS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "iso9660")
 
 
@@ -43,20 +32,20 @@ class Needs:
     def host_path(self, source: str) -> None:
         """A folder or file of the host is mounted."""
         path = os.path.normpath(os.path.join(self.folder, os.path.expanduser(source)))
-        if any(PurePosixPath(socket).is_relative_to(path) for socket in _SOCKETS):
+        if any(PurePosixPath(socket).is_relative_to(path) for socket in DOCKER_SOCKETS):
             self.docker_socket = True
-        if path not in _SOCKETS:
+        if path not in DOCKER_SOCKETS:
             self.host_paths[path] = None
 
     def capability(self, name: str) -> None:
         """A capability is added."""
         name = name.upper().removeprefix("CAP_")
-        if name not in _CAPABILITIES:
+        if name not in BASELINE_CAPABILITIES:
             self.capabilities[name] = None
 
     def sysctls(self, names: Iterable[str]) -> None:
         """Kernel parameters are set."""
-        self.privileged |= any(name.replace("/", ".") not in _SYSCTLS for name in names)
+        self.privileged |= any(name.replace("/", ".") not in SAFE_SYSCTLS for name in names)
 
     def security_option(self, option: str) -> None:
         """A profile is chosen: one of a file is of the host, and none at all is no confinement."""
@@ -81,7 +70,7 @@ class Needs:
             self.host_path(path)
         elif kind in _DISKS and path.startswith("/dev/"):
             self.devices[path] = None
-        elif kind not in _REMOTE and (kind or path):
+        elif kind not in REMOTE_FILE_SYSTEMS and (kind or path):
             self.privileged = True
 
     def network(self, name: str, declared: Value) -> None:
