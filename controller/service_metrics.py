@@ -98,7 +98,9 @@ class ServiceMetrics:
 
 
 def _counts(service: pb.Service) -> tuple[int, int, int]:
-    return service.spec.replicas, service.status.ready_replicas, service.status.updated_replicas
+    """Desired, ready and updated; a scheduled service wants nothing between its runs, which is no alarm."""
+    desired = service.status.replicas if service.spec.schedule else service.spec.replicas
+    return desired, service.status.ready_replicas, service.status.updated_replicas
 
 
 def _info(service: pb.Service) -> tuple[str, str, str]:

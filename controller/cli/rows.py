@@ -90,7 +90,9 @@ def failed_rollout(service: pb.Service) -> str:
 
 
 def ready(service: pb.Service) -> str:
-    """``2/3``."""
+    """``2/3``; of a scheduled service, which mostly has nothing to run, ``-`` between its runs."""
+    if service.spec.schedule and not service.status.replicas:
+        return "-"
     return f"{service.status.ready_replicas}/{service.spec.replicas}"
 
 

@@ -51,6 +51,18 @@ async def test_a_service_with_a_schedule_is_converged_until_it_ticks(world: Clus
     assert (ready.status, ready.reason, ready.message) == ("True", "Scheduled", "next run at 2026-01-01T00:05:00Z")
 
 
+async def test_between_its_runs_it_wants_no_replica_in_the_metrics(world: Cluster) -> None:
+    declare(world, replicas=2)
+
+    def desired() -> float | None:
+        return world.metrics.registry.get_sample_value("dock_runner_service_replicas_desired", {"service": "web"})
+
+    await until(world, 4.9)
+    assert desired() == 0
+    await until(world, 5.1)
+    assert desired() == 2
+
+
 async def test_it_runs_at_each_tick_until_it_ends_by_itself(world: Cluster) -> None:
     declare(world, replicas=2)
     await until(world, 5)

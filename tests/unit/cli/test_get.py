@@ -23,6 +23,13 @@ def test_services_as_a_table(server: FakeControlPlane, run: Run) -> None:
     )
 
 
+def test_a_scheduled_service_is_not_short_of_replicas_between_its_runs(server: FakeControlPlane, run: Run) -> None:
+    nightly = service("nightly", replicas=1, ready=0)
+    nightly.spec.schedule, nightly.status.replicas = "@daily", 0
+    server.services = [nightly]
+    assert run("get", "services").stdout.splitlines()[1].split()[:2] == ["nightly", "-"]
+
+
 def test_services_wide(server: FakeControlPlane, run: Run) -> None:
     server.services = [service()]
     server.services[0].spec.ports.add(target=80, published="8080-8089", host_ip="::1", protocol="tcp")
