@@ -35,7 +35,8 @@ SERVER = (
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 
 
-def declaration(image: str, command: str = SERVER, **environment: str) -> str:
+def declaration(image: str, command: str = SERVER, at_once: int = 0, **environment: str) -> str:
+    """``at_once``: how many are replaced together; all by default, so that what goes too early is missed at once."""
     return f"""
 [services.web]
 image = "{image}"
@@ -51,6 +52,7 @@ retries = 2
 
 [services.web.update]
 order = "start-first"
+parallelism = {at_once}
 failure_action = "rollback"
 deadline = "8s"
 """
@@ -155,7 +157,7 @@ def test_updates_good_and_bad_drop_no_request(
     turn = 0
     while not turn or load.counts()["requests"] < REQUESTS:
         turn += 1
-        changed(declaration(second_image, LEVEL=f"debug {turn}"))  # image and environment
+        changed(declaration(second_image, at_once=1, LEVEL=f"debug {turn}"))  # image and environment
         assert images(program) == {second_image}
         changed(declaration(IMAGE, LEVEL=f"info {turn}"))
         assert images(program) == {IMAGE}
