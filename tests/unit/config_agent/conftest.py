@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,3 +136,27 @@ async def _end(task: asyncio.Task[None]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.timeout(PATIENCE):
             await task
+
+
+WEB = '[services.web]\nimage = "web"\n'
+DB = '[services.db]\nimage = "db"\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "etc" / "services.toml"
+    path.parent.mkdir()
+    write(path, WEB)
+    return path
+
+
+def write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def names(request: pb.ApplySetRequest) -> Sequence[str]:
+    return [service.metadata.name for service in request.services]
