@@ -56,6 +56,7 @@ class History:
         self._foreign: list[str] = []
         self._broken: list[str] = []
         self._surge: dict[str, int] = {}
+        self._crashed: set[str] = set()
 
     async def run(self) -> None:
         """Lives the history, and asks for the invariants all the way."""
@@ -160,9 +161,13 @@ class History:
     def _restart_service(self) -> None:
         name = self._random.choice(NAMES)
         self._say(f"restart {name}")
+        self._call(self.api.Restart(pb.RestartRequest(name=name), None))
+
+    def _call(self, call: Any) -> None:
+        """Asks for what may be refused, and goes on: no call is answered while the time stands still."""
 
         async def ask() -> None:
-            await self.api.Restart(pb.RestartRequest(name=name), None)
+            await call
 
         task = asyncio.create_task(ask())
         task.add_done_callback(lambda it: it.cancelled() or it.exception())
@@ -193,6 +198,8 @@ class History:
             return
         victim, how = self._random.choice(ours), self._random.choice(("kill", "crash", "discard", "stop"))
         self._say(f"{how} {self.engine.containers[victim].request.name} by hand")
+        if how == "crash":
+            self._crashed.add(self.engine.containers[victim].request.labels["dock-runner.service"])
         getattr(self.engine, "kill" if how == "stop" else how)(victim)
 
     def _away(self) -> None:
@@ -301,6 +308,7 @@ class History:
         spent = 0.0
         await self._pass(0.1)
         while self._calls or not self._converged():
+            self._resume_what_crashed()
             pause = 1.0 if spent < 30 else 20.0
             if (spent := spent + pause) > PATIENCE:
                 raise Broken(f"after {spent:g} s: {self._standing()} instead of {self._declared}")
@@ -313,6 +321,18 @@ class History:
         made = self.engine.calls - calls
         if self.program.store.version != version or set(made) - {"ping", "list"}:
             raise Broken(f"nothing is to be done, and yet {dict(made)} was called, or something was written")
+
+    def _resume_what_crashed(self) -> None:
+        """A process that ends by itself in an update is a reason to stop that, and then somebody has to say that it
+        shall go on; nothing else is."""
+        for service in self.program.store.list(SERVICE):
+            name, state = service.metadata.name, service.status.rollout.state
+            if name in self._crashed and state == pb.Rollout.FAILED:
+                self._say(f"resume {name}")
+                self._call(self.api.SetPaused(pb.SetPausedRequest(name=name, paused=False), None))
+            elif name in self._crashed and state == pb.Rollout.ROLLED_BACK:
+                self._say(f"restart {name}, which was taken back")
+                self._call(self.api.Restart(pb.RestartRequest(name=name), None))
 
     def _converged(self) -> bool:
         services = {it.metadata.name: it for it in self.program.store.list(SERVICE)}
