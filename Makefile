@@ -20,7 +20,7 @@ clean-demo: ## remove the containers, networks, volumes and images that the demo
 test: venv ## set up everything, check the code, run all tests
 	@deploy/tests.sh
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 check: venv ## format, lint, types, import contracts, shell scripts
 	$(BIN)/ruff format --check

@@ -1,10 +1,11 @@
-"""Fixtures of the tests that need a real Docker engine."""
+"""Fixtures of the tests that need a real Docker engine, and how the tests are shared out among processes."""
 
 import contextlib
 import itertools
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker as sdk
 import pytest
@@ -14,6 +15,17 @@ from tests import private_engine
 from tests.private_engine import IMAGE, PrivateEngine
 
 _numbers = itertools.count(1)
+
+_WITH_AN_ENGINE = ("engine", "system")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is timed, and what shares an engine, runs one after the other in one process; all else beside it."""
+    folder = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(folder).parts[0] in _WITH_AN_ENGINE:
+            item.add_marker(pytest.mark.xdist_group("engine"))
 
 
 @contextlib.contextmanager
